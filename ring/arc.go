@@ -1,0 +1,73 @@
+package ring
+
+import (
+	"fmt"
+	"math"
+)
+
+// Arc is the half-open stretch (After, Through] of the circle, clockwise. A node owns the arc that follows its predecessor
+// and ends with itself. An arc whose ends are equal is the whole circle; there is no empty arc.
+type Arc struct {
+	After, Through ID
+}
+
+// FullArc is the whole circle, in the order of the identifiers from 0 up.
+func FullArc() Arc {
+	last := ID{}.Prev()
+	return Arc{After: last, Through: last}
+}
+
+// IsFull reports whether the arc is the whole circle.
+func (a Arc) IsFull() bool { return a.After == a.Through }
+
+// Contains reports whether x lies in the arc.
+func (a Arc) Contains(x ID) bool { return x == a.Through || Between(a.After, x, a.Through) }
+
+// Share returns the part of the circle that the arc covers, 0 < share <= 1.
+func (a Arc) Share() float64 {
+	if a.IsFull() {
+		return 1
+	}
+	d := Distance(a.After, a.Through)
+	hi, mid, lo := d.words()
+	return math.Ldexp(float64(hi), -64) + math.Ldexp(float64(mid), -128) + math.Ldexp(float64(lo), -160)
+}
+
+// Split cuts the arc at the boundaries of a fixed tree over the circle, whose nodes have 16 children each: a block of the
+// tree is cut into its 16 children, any other arc at the multiples of the largest block that is smaller than the arc. Two
+// nodes that split the same arc get the same parts, and all parts but the first and the last are blocks of the tree, for
+// which a store can keep digests. An arc of one identifier is returned as it is.
+func (a Arc) Split() []Arc {
+	size := Distance(a.After, a.Through) // 0 means 2^160
+	length := size.Prev().bitLen()       // the smallest k with size <= 2^k
+	if length == 0 {
+		return []Arc{a}
+	}
+	k := (length - 1) / 4 * 4
+	block := PowerOfTwo(k)
+	parts := make([]Arc, 0, 17)
+	after := a.After
+	for {
+		// The next boundary is the last identifier of the block that holds after + 1.
+		cut := after.Next().floor(k).Add(block).Prev()
+		if !Between(after, cut, a.Through) {
+			return append(parts, Arc{After: after, Through: a.Through})
+		}
+		parts = append(parts, Arc{After: after, Through: cut})
+		after = cut
+	}
+}
+
+// floor clears the k lowest bits; k is a multiple of 4.
+func (id ID) floor(k int) ID {
+	for i := 0; i < k/8; i++ {
+		id[len(id)-1-i] = 0
+	}
+	if k%8 == 4 {
+		id[len(id)-1-k/8] &= 0xf0
+	}
+	return id
+}
+
+// String shows the arc with shortened identifiers.
+func (a Arc) String() string { return fmt.Sprintf("(%s, %s]", a.After.Short(), a.Through.Short()) }
