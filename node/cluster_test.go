@@ -1,0 +1,326 @@
+package node_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/node/store"
+	"github.com/chordkv/chord/ring"
+)
+
+// cluster is a ring of processes in one program: the shipped node and stores over a network that is a map. It runs in a synctest bubble,
+// where time is virtual.
+type cluster struct {
+	t   *testing.T
+	cfg node.Config
+	rng *rand.Rand
+
+	mu    sync.Mutex
+	procs map[string]*process // by address; those that answer
+	fault map[string]error    // what calls to an address end with; errSilent: never answered
+	calls int
+}
+
+type process struct {
+	*node.Process
+	id    node.Identity
+	addr  string
+	store node.Store
+	rt    *node.Live
+}
+
+var errSilent = fmt.Errorf("silent")
+
+// inCluster runs f in a bubble of virtual time with a cluster, all of whose processes are stopped at the end.
+func inCluster(t *testing.T, seed uint64, cfg node.Config, f func(c *cluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{
+			t: t, cfg: cfg, rng: rand.New(rand.NewPCG(seed, 0)),
+			procs: make(map[string]*process), fault: make(map[string]error),
+		}
+		defer func() {
+			for _, p := range c.all() {
+				p.Stop()
+			}
+			for _, p := range c.all() {
+				p.rt.Close()
+			}
+		}()
+		f(c)
+	})
+}
+
+// start makes a process that is not a member yet, with a new identity and a store in memory.
+func (c *cluster) start(vnodes int) *process {
+	var id node.Identity
+	binary.BigEndian.PutUint64(id.Process[:8], c.rng.Uint64())
+	binary.BigEndian.PutUint64(id.Process[8:], c.rng.Uint64())
+	id.VNodes = vnodes
+	return c.restart(id, fmt.Sprintf("10.0.0.%d:7400", len(c.procs)+1), store.NewMemory())
+}
+
+// restart makes a process with a given identity and store.
+func (c *cluster) restart(id node.Identity, addr string, st node.Store) *process {
+	c.t.Helper()
+	p := &process{id: id, addr: addr, store: st, rt: node.NewLive()}
+	proc, err := node.New(c.cfg, id, addr, &wire{c: c, from: addr}, p.rt, st, node.Events{
+		Violation: func(n ring.Ref, err error) { c.t.Errorf("violation at %v: %v", n, err) },
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	p.Process = proc
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.procs[addr] = p
+	delete(c.fault, addr)
+	return p
+}
+
+// bootstrap starts n processes as one ideal ring.
+func (c *cluster) bootstrap(n, vnodes int) []*process {
+	c.t.Helper()
+	var procs []*process
+	var members []ring.Ref
+	for range n {
+		p := c.start(vnodes)
+		procs = append(procs, p)
+		members = append(members, p.Nodes()...)
+	}
+	for _, p := range procs {
+		if err := p.Bootstrap(members); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return procs
+}
+
+// join starts a process and joins it through another.
+func (c *cluster) join(via *process, vnodes int) *process {
+	c.t.Helper()
+	p := c.start(vnodes)
+	if err := p.Join(c.t.Context(), []string{via.addr}); err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
+
+// kill stops a process as SIGKILL would: calls to it are refused from now on.
+func (c *cluster) kill(p *process) {
+	c.setFault(p.addr, fmt.Errorf("%w: connection refused", node.ErrUnreachable))
+	p.Stop()
+	p.rt.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.procs, p.addr)
+}
+
+func (c *cluster) setFault(addr string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.fault, addr)
+	} else {
+		c.fault[addr] = err
+	}
+}
+
+// all returns the live processes, by address.
+func (c *cluster) all() []*process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var procs []*process
+	for _, p := range c.procs {
+		procs = append(procs, p)
+	}
+	slices.SortFunc(procs, func(a, b *process) int { return slices.Compare([]byte(a.addr), []byte(b.addr)) })
+	return procs
+}
+
+// views returns what all nodes of live processes say of themselves.
+func (c *cluster) views() []ring.View {
+	var views []ring.View
+	for _, p := range c.all() {
+		for _, n := range p.Status().Nodes {
+			views = append(views, n.View)
+		}
+	}
+	return views
+}
+
+// eventually waits in virtual time until f returns nil.
+func (c *cluster) eventually(within time.Duration, f func() error) {
+	c.t.Helper()
+	began := time.Now()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Since(began) > within {
+			c.t.Fatalf("not within %v: %v", within, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// converge waits until the ring is ideal and every arc is settled.
+func (c *cluster) converge(within time.Duration) {
+	c.t.Helper()
+	c.eventually(within, func() error {
+		if err := ring.CheckIdeal(c.views(), c.cfg.Successors); err != nil {
+			return err
+		}
+		for _, p := range c.all() {
+			for _, n := range p.Status().Nodes {
+				if !n.Settled {
+					return fmt.Errorf("%v is not settled", n.View.Self)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// copies waits until each key is stored by exactly the processes that should have it.
+func (c *cluster) copies(within time.Duration, keys [][]byte) {
+	c.t.Helper()
+	c.eventually(within, func() error {
+		want := min(c.cfg.Replicas, len(c.all()))
+		for _, key := range keys {
+			var at []string
+			for _, p := range c.all() {
+				if v, err := p.store.Version(key); err == nil && !v.IsZero() {
+					at = append(at, p.addr)
+				}
+			}
+			if len(at) != want {
+				return fmt.Errorf("%q is on %v, want %d processes", key, at, want)
+			}
+		}
+		return nil
+	})
+}
+
+func (c *cluster) put(p *process, key, value string) {
+	c.t.Helper()
+	if _, err := p.Do(c.t.Context(), node.Op{Kind: node.OpPut, Key: []byte(key), Value: []byte(value)}); err != nil {
+		c.t.Fatalf("put %q: %v", key, err)
+	}
+}
+
+func (c *cluster) wantValue(p *process, key, want string) {
+	c.t.Helper()
+	r, err := p.Do(c.t.Context(), node.Op{Kind: node.OpGet, Key: []byte(key)})
+	if err != nil || !r.Found || string(r.Value) != want {
+		c.t.Fatalf("get %q: got %q, found %v, error %v; want %q", key, r.Value, r.Found, err, want)
+	}
+}
+
+// wire is the network as one process sees it.
+type wire struct {
+	c    *cluster
+	from string
+}
+
+var _ node.Peers = (*wire)(nil)
+
+// delay is what every call takes, there and back.
+const delay = 2 * time.Millisecond
+
+// to returns the process at an address after the delay, or the error that a call to it ends with.
+func (w *wire) to(ctx context.Context, to ring.Ref) (*process, error) {
+	w.c.mu.Lock()
+	w.c.calls++
+	p, ok := w.c.procs[to.Addr]
+	fault := w.c.fault[to.Addr]
+	if fault == nil {
+		fault = w.c.fault[w.from+">"+to.Addr]
+	}
+	w.c.mu.Unlock()
+	if fault == errSilent {
+		<-ctx.Done()
+		return nil, fmt.Errorf("%w: %w", node.ErrUnreachable, ctx.Err())
+	}
+	time.Sleep(delay)
+	switch {
+	case fault != nil:
+		return nil, fault
+	case !ok:
+		return nil, fmt.Errorf("%w: connection refused", node.ErrUnreachable)
+	}
+	return p, ctx.Err()
+}
+
+func (w *wire) Neighbors(ctx context.Context, to ring.Ref) (ring.View, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return ring.View{}, err
+	}
+	return p.Neighbors(to.ID)
+}
+
+func (w *wire) Notify(ctx context.Context, to, from ring.Ref) error {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return err
+	}
+	return p.Notify(to.ID, from)
+}
+
+func (w *wire) Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Step, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return ring.Step{}, err
+	}
+	return p.Route(to.ID, id, slices.Clone(avoid))
+}
+
+func (w *wire) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Apply(ctx, records)
+}
+
+func (w *wire) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([]node.Found, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Fetch(ctx, wants)
+}
+
+func (w *wire) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Digest(ctx, arcs)
+}
+
+func (w *wire) List(ctx context.Context, to ring.Ref, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.List(ctx, arc, from, limit)
+}
+
+func (w *wire) Do(ctx context.Context, to ring.Ref, op node.Op) (node.Result, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return node.Result{}, err
+	}
+	return p.Serve(ctx, op)
+}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is everything that can be set about a Process. All processes of a ring should agree on Replicas, WriteQuorum and ReadQuorum.
+type Config struct {
+	Successors  int // length of the successor list, r in [Zave]; more than the processes that may fail at once
+	Replicas    int // N, distinct processes that hold a key
+	WriteQuorum int // W of N that must have a write durably before it is acknowledged
+	ReadQuorum  int // R of N that are asked on a read
+
+	MaxKeyBytes   int
+	MaxValueBytes int
+
+	StabilizeInterval  time.Duration // between two rounds of stabilize, per node
+	FixFingersInterval time.Duration // between two steps of fix_fingers, per node, while the fingers change; rarer when they do not
+	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
+	SweepInterval      time.Duration // between two searches for records that belong elsewhere
+	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
+	HealInterval       time.Duration // between two lookups of the own place through a remembered peer
+	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one
+	ReplicaTimeout     time.Duration // deadline of a call that reads or writes records at a replica
+	HedgeDelay         time.Duration // after which a read asks the other replicas too
+	SuspectTime        time.Duration // how long a process that did not answer is asked last
+	PinTime            time.Duration // how long a process keeps what it has let others compare with, because they may drop theirs
+	MaxHops            int           // calls that a lookup makes before it gives up
+	MaxAttempts        int           // how often a join, a forwarded operation or a superseded write starts over
+	BatchRecords       int           // records in a message of a transfer
+	BatchBytes         int           // bytes in a message of a transfer, give or take one record
+	MaxClockAhead      time.Duration // versions further ahead of the own clock are refused
+}
+
+// DefaultConfig returns the settings of a production node.
+func DefaultConfig() Config {
+	return Config{
+		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2,
+		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
+		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
+		RepairInterval: time.Minute, SweepInterval: 5 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
+		RingTimeout: time.Second, ReplicaTimeout: 2 * time.Second,
+		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 10 * time.Second,
+		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
+		MaxClockAhead: 500 * time.Millisecond,
+	}
+}
+
+// Validate reports every problem at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Successors < 1 {
+		bad("successors: %d, want at least 1", c.Successors)
+	}
+	if c.Replicas < 1 {
+		bad("replicas: %d, want at least 1", c.Replicas)
+	}
+	if c.Successors < c.Replicas-1 {
+		bad("successors: %d, want at least replicas - 1 = %d, or the replicas of a key cannot be found", c.Successors, c.Replicas-1)
+	}
+	if c.WriteQuorum < 1 || c.WriteQuorum > c.Replicas {
+		bad("write-quorum: %d, want 1 to replicas = %d", c.WriteQuorum, c.Replicas)
+	}
+	if c.ReadQuorum < 1 || c.ReadQuorum > c.Replicas {
+		bad("read-quorum: %d, want 1 to replicas = %d", c.ReadQuorum, c.Replicas)
+	}
+	if c.MaxKeyBytes < 1 {
+		bad("max key size: %d bytes, want at least 1", c.MaxKeyBytes)
+	}
+	if c.MaxValueBytes < 0 {
+		bad("max value size: %d bytes, want at least 0", c.MaxValueBytes)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"stabilize interval", c.StabilizeInterval}, {"fix-fingers interval", c.FixFingersInterval},
+		{"repair interval", c.RepairInterval}, {"sweep interval", c.SweepInterval}, {"settle delay", c.SettleDelay}, {"heal interval", c.HealInterval},
+		{"ring timeout", c.RingTimeout}, {"replica timeout", c.ReplicaTimeout},
+		{"hedge delay", c.HedgeDelay}, {"suspect time", c.SuspectTime}, {"pin time", c.PinTime},
+		{"max clock ahead", c.MaxClockAhead},
+	} {
+		if d.d <= 0 {
+			bad("%s: %v, want more than 0", d.name, d.d)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int
+	}{
+		{"max hops", c.MaxHops}, {"max attempts", c.MaxAttempts},
+		{"batch records", c.BatchRecords}, {"batch bytes", c.BatchBytes},
+	} {
+		if n.n < 1 {
+			bad("%s: %d, want at least 1", n.name, n.n)
+		}
+	}
+	return errors.Join(errs...)
+}

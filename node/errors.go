@@ -1,0 +1,52 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// What callers can test for with errors.Is. Package rpc carries each of them over the wire.
+var (
+	// ErrNotReady: this process is not (or not any more) a member of a ring. Try another, or later. Nothing was applied.
+	ErrNotReady = errors.New("not ready: this process has not joined the ring yet or is leaving it")
+	// ErrUnreachable: no answer from the peer: refused, reset or too late. Whether it acted on the call is unknown.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrNoNode: the process answered, but does not host the node that was addressed: it restarted as another. Treat the node as dead.
+	ErrNoNode = errors.New("no such node in this process")
+	// ErrNotOwner: the node asked does not own the key; see NotOwnerError. Nothing was applied.
+	ErrNotOwner = errors.New("not the owner of the key")
+	// ErrNoRoute: no live path to the owner was found before the hop limit or the deadline. Nothing was applied. Try again later.
+	ErrNoRoute = errors.New("no route to the owner of the key")
+	// ErrConsistency: fewer replicas answered than the level asks for. A read may be repeated at will. For a write see ErrUnknown.
+	ErrConsistency = errors.New("too few replicas answered")
+	// ErrUnknown: the write was sent to replicas but not confirmed by enough of them; it may or may not take effect. Repeating it with
+	// the same request id is safe.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrInvalid: the request breaks a limit (key or value size) or makes no sense. Nothing was applied; repeating it will not help.
+	ErrInvalid = errors.New("invalid request")
+	// ErrClockSkew: a version lies too far in the future: the clock of the process that gave it runs ahead. Nothing was applied there.
+	ErrClockSkew = errors.New("clock too far ahead")
+	// ErrStoreFull: the disk of a replica has no room. Reads go on; writes come back by themselves when there is room.
+	ErrStoreFull = errors.New("no space left in the store")
+	// ErrCorrupt: a stored record fails its checksum. It is never served; repair replaces it from another replica.
+	ErrCorrupt = errors.New("stored record is corrupt")
+	// ErrStore: the store failed otherwise; the text says how.
+	ErrStore = errors.New("store")
+)
+
+// NotOwnerError is an ErrNotOwner that says who to ask instead, as far as the answering node knows.
+type NotOwnerError struct {
+	Hint ring.Ref // zero if unknown
+}
+
+func (e *NotOwnerError) Error() string {
+	if e.Hint.IsZero() {
+		return ErrNotOwner.Error()
+	}
+	return fmt.Sprintf("%v: ask %v", ErrNotOwner, e.Hint)
+}
+
+// Is makes errors.Is(err, ErrNotOwner) hold.
+func (e *NotOwnerError) Is(target error) bool { return target == ErrNotOwner }

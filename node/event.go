@@ -1,0 +1,28 @@
+package node
+
+import (
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Events are the facts that a Process reports. Every field may be nil. The functions are called on the process's own tasks and
+// must return soon; they must not call the process.
+type Events struct {
+	// Joined: a node has its place in the ring and serves its arc.
+	Joined func(n ring.Ref)
+	// NeighborsChanged: the arc or the replica group of a node changed.
+	NeighborsChanged func(old, new ring.View)
+	// PeerFailed: a ring call to a node failed in a way that makes it count as dead.
+	PeerFailed func(peer ring.Ref, err error)
+	// Settled: all replicas of a node's arc agree again after a change of arc or group.
+	Settled func(n ring.Ref, arc ring.Arc, group []ring.Ref, took time.Duration)
+	// Reconciled: a comparison of an arc with a replica is done: records sent and received, and the error that ended it.
+	Reconciled func(n ring.Ref, peer ring.Ref, sent, received int, err error)
+	// Dropped: records that belong elsewhere were confirmed there and removed here.
+	Dropped func(arc ring.Arc, records int)
+	// Violation: a cheap check of the own state failed (ring.State.Check). A bug or a hostile peer.
+	Violation func(n ring.Ref, err error)
+	// ClockAhead: a version from a peer was refused because it lies this far ahead of the own clock.
+	ClockAhead func(ahead time.Duration)
+}

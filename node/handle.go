@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// This file is what other processes ask of this one. Calls about the ring never wait; calls about the store wait for it alone.
+
+// hosted returns one of the own nodes and its snapshot once it has a place in a ring: it may still be joining.
+func (p *Process) hosted(node ring.ID) (*vnode, *snapshot, error) {
+	n, err := p.node(node)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := n.snap.Load()
+	if p.phase.Load() == gone || !s.serving && s.view.Pred == s.view.Self {
+		return nil, nil, ErrNotReady
+	}
+	return n, s, nil
+}
+
+// Neighbors returns predecessor and successor list of one of the own nodes. Errors: ErrNoNode, ErrNotReady.
+func (p *Process) Neighbors(node ring.ID) (ring.View, error) {
+	_, s, err := p.hosted(node)
+	if err != nil {
+		return ring.View{}, err
+	}
+	v := s.view
+	v.Succs = slices.Clone(v.Succs)
+	return v, nil
+}
+
+// Notify tells one of the own nodes that from may be its predecessor. The claim is verified by a call back on a task of its
+// own before it is believed. Errors: ErrNoNode, ErrNotReady.
+func (p *Process) Notify(node ring.ID, from ring.Ref) error {
+	n, s, err := p.hosted(node)
+	if err != nil {
+		return err
+	}
+	if from != s.view.Pred && from.ID != n.self.ID && n.offer(from) {
+		p.rt.Go(func() { n.rectify(p.ctx) })
+	}
+	return nil
+}
+
+// Route returns the way from one of the own nodes to id, leaving out the nodes in avoid; the zero node stands for whichever of the
+// own nodes knows the shortest. Errors: ErrNoNode, ErrNotReady.
+func (p *Process) Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error) {
+	if node.IsZero() {
+		if err := p.present(); err != nil {
+			return ring.Step{}, err
+		}
+		return p.localStep(id, avoid), nil
+	}
+	n, s, err := p.hosted(node)
+	if err != nil {
+		return ring.Step{}, err
+	}
+	if succs := s.view.Succs; len(succs) > 0 && slices.Contains(avoid, succs[0].ID) {
+		p.rt.Go(func() { n.stabilize(p.ctx) }) // the caller says it is dead: find out
+	}
+	return n.route(id, avoiding(avoid)), nil
+}
+
+func avoiding(ids []ring.ID) func(ring.ID) bool {
+	return func(id ring.ID) bool { return slices.Contains(ids, id) }
+}
+
+// Apply stores records where they are newer than what is there. It returns, for each, the version stored afterwards. Errors:
+// ErrClockSkew, and nothing was stored; ErrNotReady; those of the store.
+func (p *Process) Apply(_ context.Context, records []Record) ([]Version, error) {
+	if p.phase.Load() >= closing {
+		return nil, ErrNotReady
+	}
+	for i := range records {
+		if err := p.observe(records[i].Version); err != nil {
+			return nil, err
+		}
+	}
+	versions, err := p.store.Apply(records)
+	if err != nil {
+		return nil, err
+	}
+	for i := range records {
+		if r := &records[i]; r.Request != (RequestID{}) {
+			p.window().add(r.Request, r.Version)
+		}
+	}
+	return versions, nil
+}
+
+func (p *Process) observe(v Version) error {
+	err := p.clock.observe(v)
+	if err != nil && p.events.ClockAhead != nil {
+		p.events.ClockAhead(ahead(v.Time, p.clock.wall()))
+	}
+	return err
+}
+
+// Fetch reads records, one Found for each of the first wants, until Config.BatchBytes are reached. A corrupt record is an error, not an
+// absent one: a read quorum must not count it.
+func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
+	if p.phase.Load() == gone {
+		return nil, ErrNotReady
+	}
+	found := make([]Found, 0, len(wants))
+	size := 0
+	for i := range wants {
+		r, ok, err := p.store.Get(wants[i].Key)
+		if err != nil {
+			return nil, fmt.Errorf("read %q: %w", wants[i].Key, err)
+		}
+		var f Found
+		if ok {
+			f.Version = r.Version
+			if r.Version != wants[i].Have {
+				f.Record = r
+				size += r.size()
+			}
+		}
+		found = append(found, f)
+		if size >= p.cfg.BatchBytes {
+			break
+		}
+	}
+	return found, nil
+}
+
+// Digest summarizes what is stored in each arc. Whoever asks may drop records that are here: so they are pinned for a while.
+func (p *Process) Digest(_ context.Context, arcs []ring.Arc) ([]Summary, error) {
+	if p.phase.Load() == gone {
+		return nil, ErrNotReady
+	}
+	now := p.rt.Now()
+	for _, a := range arcs {
+		p.memory.keep(a, now, now.Add(p.cfg.PinTime))
+	}
+	return p.store.Digest(arcs)
+}
+
+// List returns keys and versions of an arc in ring order behind the cursor, at most limit.
+func (p *Process) List(_ context.Context, arc ring.Arc, from Cursor, limit int) ([]Entry, error) {
+	if p.phase.Load() == gone {
+		return nil, ErrNotReady
+	}
+	return p.store.List(arc, from, limit)
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Bootstrap makes the process a member of the ideal ring of all given nodes, its own among them; every process that hosts
+// one of them must be given the same. With nothing but its own nodes it starts a ring of its own. The proof of [Zave] holds for rings that
+// start with at least Config.Successors + 1 nodes.
+func (p *Process) Bootstrap(members []ring.Ref) error {
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(a, b ring.Ref) int { return a.ID.Compare(b.ID) })
+	for i := 1; i < len(members); i++ {
+		if members[i].ID == members[i-1].ID {
+			return fmt.Errorf("%w: bootstrap: two members have the id %v", ErrInvalid, members[i].ID)
+		}
+	}
+	for _, n := range p.nodes {
+		if !slices.Contains(members, n.self) {
+			return fmt.Errorf("%w: bootstrap: own node %v is not among the members", ErrInvalid, n.self)
+		}
+	}
+	if p.phase.Load() != outside {
+		return fmt.Errorf("%w: bootstrap: already a member", ErrInvalid)
+	}
+	for _, n := range p.nodes {
+		n.update(func(st *ring.State) bool {
+			st.Ideal(members)
+			return true
+		})
+		p.place(n)
+	}
+	p.memory.meet(members, p.addr)
+	p.begin()
+	return nil
+}
+
+// Join makes the process's nodes members of the ring that the seeds, addresses of processes, belong to. It tries each seed
+// once, stops at the first that works, and returns what went wrong with each if none did; the caller decides when to try again. A
+// request that reaches the process before is refused with ErrNotReady.
+func (p *Process) Join(ctx context.Context, seeds []string) error {
+	if p.phase.Load() != outside {
+		return fmt.Errorf("%w: join: already a member", ErrInvalid)
+	}
+	var errs []error
+	for _, seed := range seeds {
+		if seed == p.addr {
+			errs = append(errs, fmt.Errorf("%w: join through %s: that is this process", ErrInvalid, seed))
+			continue
+		}
+		err := p.joinThrough(ctx, seed)
+		if err == nil {
+			p.begin()
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("join through %s: %w", seed, err))
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("%w: join: no seed given", ErrInvalid)
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Process) joinThrough(ctx context.Context, seed string) error {
+	for _, n := range p.nodes {
+		if n.snap.Load().serving {
+			continue // an earlier seed got this far
+		}
+		if err := n.join(ctx, ring.Ref{Addr: seed}); err != nil {
+			return fmt.Errorf("node %s: %w", n.self.ID.Short(), err)
+		}
+		p.place(n)
+	}
+	return nil
+}
+
+// begin starts the life of a member.
+func (p *Process) begin() {
+	p.phase.Store(member)
+	p.maintain()
+}
+
+// place lets a node answer for its arc.
+func (p *Process) place(n *vnode) {
+	n.setServing(true)
+	n.repairAfter(p.cfg.SettleDelay)
+	if p.events.Joined != nil {
+		p.events.Joined(n.self)
+	}
+}
+
+// join finds the node before this one, takes over its list [Zave, Join], and waits until the successor has accepted
+// this node as its predecessor: from then on nobody else answers for the arc.
+func (n *vnode) join(ctx context.Context, seed ring.Ref) error {
+	var err error
+	for attempt := range n.p.cfg.MaxAttempts {
+		if attempt > 0 {
+			if err := n.p.rt.Sleep(ctx, n.p.jitter(n.p.cfg.StabilizeInterval/4)); err != nil {
+				return err
+			}
+		}
+		var before ring.View
+		if before, err = n.preceding(ctx, seed); err != nil {
+			continue
+		}
+		if !n.change(func(st *ring.State) bool { return st.Join(before) }) {
+			err = fmt.Errorf("%w: the ring changed under the join", ErrNoRoute)
+			continue
+		}
+		if err = n.accepted(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// accepted stabilizes until the successor has this node as its predecessor.
+func (n *vnode) accepted(ctx context.Context) error {
+	wait := 5 * time.Millisecond // the successor rectifies on a task of its own
+	for range n.p.cfg.MaxAttempts {
+		n.stabilize(ctx)
+		succs := n.snap.Load().view.Succs
+		if len(succs) == 0 {
+			return fmt.Errorf("%w: no live successor", ErrNoRoute)
+		}
+		if v, err := n.p.callNeighbors(ctx, succs[0]); err == nil && v.Pred == n.self {
+			return nil
+		}
+		if err := n.p.rt.Sleep(ctx, wait); err != nil {
+			return err
+		}
+		wait *= 2
+	}
+	return fmt.Errorf("%w: the successor %v does not accept this node", ErrNoRoute, n.snap.Load().view.Succs)
+}
+
+// preceding returns the view of the live node after which this one belongs.
+func (n *vnode) preceding(ctx context.Context, seed ring.Ref) (ring.View, error) {
+	w := walk{p: n.p, id: n.self.ID}
+	w.start(seed)
+	covered, err := w.approach(ctx)
+	if err != nil {
+		return ring.View{}, err
+	}
+	at := w.from // the seed's address without an id, if the seed's own list covers the place
+	if at.ID.IsZero() || slices.ContainsFunc(covered, func(r ring.Ref) bool { return r.ID == at.ID }) {
+		owner, ok := w.settle(ctx, covered)
+		if !ok {
+			return ring.View{}, fmt.Errorf("%w: nobody who should own %s answered", ErrNoRoute, n.self.ID.Short())
+		}
+		at = owner.Pred
+	}
+	for range n.p.cfg.MaxHops {
+		v, err := n.p.callNeighbors(ctx, at)
+		if err != nil {
+			return ring.View{}, fmt.Errorf("ask %v: %w", at, err)
+		}
+		next, ok := n.nearer(ctx, v)
+		if !ok {
+			return v, nil
+		}
+		at = next
+	}
+	return ring.View{}, fmt.Errorf("%w: more than %d nodes on the way", ErrNoRoute, n.p.cfg.MaxHops)
+}
+
+// nearer returns the last live node of v's list that still lies before this one.
+func (n *vnode) nearer(ctx context.Context, v ring.View) (ring.Ref, bool) {
+	for _, s := range slices.Backward(v.Succs) {
+		if !ring.Between(v.Self.ID, s.ID, n.self.ID) {
+			continue
+		}
+		if _, err := n.p.callNeighbors(ctx, s); err == nil {
+			return s, true
+		}
+	}
+	return ring.Ref{}, false
+}

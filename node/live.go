@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Live is the Runtime of a real process: goroutines, the wall clock and the operating system's randomness. It is the one place in
+// ring and node that may use them.
+type Live struct {
+	tasks sync.WaitGroup
+
+	mu     sync.Mutex
+	timers map[*timer]struct{} // that have not fired
+	closed bool
+}
+
+type timer struct{ *time.Timer }
+
+var _ Runtime = (*Live)(nil)
+
+// NewLive returns a Runtime on goroutines.
+func NewLive() *Live { return &Live{timers: make(map[*timer]struct{})} }
+
+// Close cancels the timers that have not fired and blocks until every task that was started has ended. Call it after Process.Stop;
+// timers that are set later never fire.
+func (l *Live) Close() {
+	l.mu.Lock()
+	l.closed = true
+	for t := range l.timers {
+		t.Stop()
+	}
+	clear(l.timers)
+	l.mu.Unlock()
+	l.tasks.Wait()
+}
+
+// Now implements Runtime.
+func (l *Live) Now() time.Time { return time.Now() }
+
+// Uint64 implements Runtime.
+func (l *Live) Uint64() uint64 { return rand.Uint64() }
+
+// Go implements Runtime.
+func (l *Live) Go(f func()) { l.tasks.Go(f) }
+
+// AfterFunc implements Runtime.
+func (l *Live) AfterFunc(d time.Duration, f func()) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return func() {}
+	}
+	t := new(timer)
+	t.Timer = time.AfterFunc(d, func() {
+		if l.fire(t) {
+			defer l.tasks.Done()
+			f()
+		}
+	})
+	l.timers[t] = struct{}{}
+	return func() {
+		t.Stop()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.timers, t)
+	}
+}
+
+// fire turns a timer that fires into a task; it reports false if it was cancelled at the last moment.
+func (l *Live) fire(t *timer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.timers[t]; !ok {
+		return false
+	}
+	delete(l.timers, t)
+	l.tasks.Add(1)
+	return true
+}
+
+// Sleep implements Runtime.
+func (l *Live) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// WithTimeout implements Runtime.
+func (l *Live) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, d)
+}
+
+// Gather implements Runtime. A single call runs on the caller's goroutine.
+func (l *Live) Gather(n int, call func(i int) error, done func(i int, err error) (enough bool)) {
+	if n == 1 {
+		done(0, call(0))
+		return
+	}
+	type result struct {
+		i   int
+		err error
+	}
+	results := make(chan result, n) // so that late calls never block
+	for i := range n {
+		l.tasks.Go(func() { results <- result{i, call(i)} })
+	}
+	for range n {
+		if r := <-results; done(r.i, r.err) {
+			return
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Lookup is the result of looking an identifier up.
+type Lookup struct {
+	ID    ring.ID
+	Owner ring.View // of the owner: its arc, and its group through Owner.Group
+	Hops  []Hop     // every call that was made, in order
+}
+
+// Hop is one call of a lookup.
+type Hop struct {
+	Node    ring.Ref
+	Covered bool // the node's successor list covers the identifier, or it is the owner
+	RTT     time.Duration
+	Err     error // the node did not answer
+}
+
+// Lookup finds the owner of an identifier: iteratively, so that this process sees every hop, goes round nodes that do not answer,
+// and falls back on its other alternatives while a live path exists. The owner has answered. With an error, the Lookup shows how far
+// it came; errors: ErrNotReady, ErrNoRoute, that of ctx.
+func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
+	return p.lookup(ctx, id, ring.Ref{})
+}
+
+// lookup is Lookup through a given process, a Ref without ID, or from the own nodes if via is zero.
+func (p *Process) lookup(ctx context.Context, id ring.ID, via ring.Ref) (Lookup, error) {
+	w := walk{p: p, id: id}
+	w.start(via)
+	for range p.cfg.MaxHops {
+		covered, err := w.approach(ctx)
+		if err != nil {
+			return Lookup{ID: id, Hops: w.hops}, err
+		}
+		if owner, ok := w.settle(ctx, covered); ok {
+			return Lookup{ID: id, Owner: owner, Hops: w.hops}, nil
+		}
+	}
+	return Lookup{ID: id, Hops: w.hops}, fmt.Errorf("%w: %d calls made", ErrNoRoute, len(w.hops))
+}
+
+// walk is one lookup under way.
+type walk struct {
+	p     *Process
+	id    ring.ID
+	open  []ring.Ref // where to go on, the best last
+	avoid []ring.ID  // what did not answer
+	from  ring.Ref   // the node whose list covers id; zero if that is one of the own
+	hops  []Hop
+	local bool // the own nodes are where to start over
+}
+
+// start makes the walk begin at a process, or at the own nodes if via is zero.
+func (w *walk) start(via ring.Ref) {
+	if w.local = via.IsZero(); !w.local {
+		w.open = append(w.open, via)
+	}
+}
+
+// localStep answers a Route from whichever of the own nodes knows the shortest way: one whose list covers id, naming the closest
+// successor of it, or else the one that names the closest node before it. Successor lists learn of a newcomer one stabilization per node
+// later each; the predecessor of an own node may know better.
+func (p *Process) localStep(id ring.ID, avoid []ring.ID) ring.Step {
+	var best ring.Step
+	for _, n := range p.nodes {
+		if s := n.snap.Load(); !s.serving {
+			continue
+		}
+		step := n.route(id, avoiding(avoid))
+		if len(step.Nodes) > 0 && (len(best.Nodes) == 0 || closer(id, step, best)) {
+			best = step
+		}
+	}
+	if !best.Covered {
+		return best
+	}
+	for _, n := range p.nodes {
+		pred := n.snap.Load().view.Pred
+		if !slices.Contains(avoid, pred.ID) && ring.Distance(id, pred.ID).Less(ring.Distance(id, best.Nodes[0].ID)) {
+			best.Nodes = append([]ring.Ref{pred}, best.Nodes...)
+		}
+	}
+	return best
+}
+
+// closer reports whether step a leads closer to id than step b.
+func closer(id ring.ID, a, b ring.Step) bool {
+	switch {
+	case a.Covered != b.Covered:
+		return a.Covered
+	case a.Covered:
+		return ring.Distance(id, a.Nodes[0].ID).Less(ring.Distance(id, b.Nodes[0].ID))
+	default:
+		return ring.Distance(a.Nodes[0].ID, id).Less(ring.Distance(b.Nodes[0].ID, id))
+	}
+}
+
+// approach asks one node after the other for the way until one's successor list covers the identifier, and returns the
+// candidates that it names. A node whose alternatives all turned out to be dead is asked again, now leaving those out. The loop is
+// bounded by MaxHops.
+func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
+	for len(w.hops) < w.p.cfg.MaxHops {
+		if len(w.open) == 0 && w.local {
+			if err := w.p.present(); err != nil {
+				return nil, err
+			}
+			step := w.p.localStep(w.id, w.avoid)
+			if step.Covered {
+				return step.Nodes, nil
+			}
+			w.push(step.Nodes)
+		}
+		if len(w.open) == 0 {
+			return nil, fmt.Errorf("%w: %d calls, %d nodes did not answer", ErrNoRoute, len(w.hops), len(w.avoid))
+		}
+		next := w.open[len(w.open)-1]
+		w.open = w.open[:len(w.open)-1]
+		if slices.Contains(w.avoid, next.ID) {
+			continue
+		}
+		var step ring.Step
+		err := w.hop(ctx, next, func() (covered bool, err error) {
+			step, err = w.p.callRoute(ctx, next, w.id, w.avoid)
+			return step.Covered, err
+		})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil || len(step.Nodes) == 0 {
+			continue
+		}
+		w.push([]ring.Ref{next})
+		if step.Covered {
+			w.from = next
+			return step.Nodes, nil
+		}
+		// Only nodes that come closer, or a hostile answer could send the lookup in circles.
+		w.push(slices.DeleteFunc(step.Nodes, func(r ring.Ref) bool {
+			return !next.ID.IsZero() && !ring.Between(next.ID, r.ID, w.id)
+		}))
+	}
+	return nil, fmt.Errorf("%w: %d calls made", ErrNoRoute, len(w.hops))
+}
+
+// push adds alternatives, best first in refs, to the list, best last; processes that failed lately come after the others.
+func (w *walk) push(refs []ring.Ref) {
+	refs = w.p.trusted(refs)
+	for i := len(refs) - 1; i >= 0; i-- {
+		w.open = append(w.open, refs[i])
+	}
+}
+
+// hop makes one call and records it.
+func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, err error)) error {
+	began := w.p.rt.Now()
+	covered, err := call()
+	w.hops = append(w.hops, Hop{Node: to, Covered: covered, RTT: w.p.rt.Now().Sub(began), Err: err})
+	if err != nil && ctx.Err() == nil && !to.ID.IsZero() {
+		w.avoid = append(w.avoid, to.ID)
+	}
+	return err
+}
+
+// settle asks the candidates in order, and whoever stands before them by then, until one owns the identifier: its arc contains it, or everybody
+// between its predecessor and itself is known to be dead.
+func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bool) {
+	candidates = slices.Clone(candidates)
+	for len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops {
+		c := candidates[0]
+		candidates = candidates[1:]
+		if slices.Contains(w.avoid, c.ID) {
+			continue
+		}
+		var v ring.View
+		err := w.ask(ctx, c, &v)
+		if err != nil {
+			continue
+		}
+		if v.Arc().Contains(w.id) || slices.Contains(w.avoid, v.Pred.ID) {
+			return v, true
+		}
+		candidates = append([]ring.Ref{v.Pred, c}, candidates...) // it stands between: the list did not know it yet
+	}
+	return ring.View{}, false
+}
+
+// ask reads a node's view: a hop, unless it is one of the own nodes.
+func (w *walk) ask(ctx context.Context, to ring.Ref, v *ring.View) error {
+	if to.Addr == w.p.addr {
+		own, err := w.p.Neighbors(to.ID)
+		if err != nil {
+			w.avoid = append(w.avoid, to.ID)
+			return err
+		}
+		*v = own
+		return nil
+	}
+	return w.hop(ctx, to, func() (covered bool, err error) {
+		*v, err = w.p.callNeighbors(ctx, to)
+		return err == nil && v.Arc().Contains(w.id), err
+	})
+}

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Maintenance of the ring: stabilize and rectify as in [Zave] section IV (see package ring), fix_fingers as in [ToN] section IV-E.
+//
+// Deviation: [Zave] notifies the successor at the end of every stabilization. A successor that already has this node as predecessor would do
+// nothing, so it is not called; a stable ring costs one call per node and interval.
+
+// jitter spreads periodic work: d, give or take a quarter.
+func (p *Process) jitter(d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(p.rt.Uint64()%uint64(d/2+1))
+}
+
+// every runs f after each interval, jittered, until the process stops. f returns how long to wait until the next time.
+func (p *Process) every(first time.Duration, f func(ctx context.Context) (next time.Duration)) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	p.rt.AfterFunc(p.jitter(first), func() {
+		if p.ctx.Err() == nil {
+			p.every(f(p.ctx), f)
+		}
+	})
+}
+
+// maintain starts the periodic work of all nodes.
+func (p *Process) maintain() {
+	for _, n := range p.nodes {
+		p.every(p.cfg.StabilizeInterval, func(ctx context.Context) time.Duration {
+			n.stabilize(ctx)
+			return p.cfg.StabilizeInterval
+		})
+		p.every(p.cfg.FixFingersInterval, n.fixFinger)
+	}
+	p.every(p.cfg.SweepInterval, func(ctx context.Context) time.Duration {
+		p.sweep(ctx)
+		return p.cfg.SweepInterval
+	})
+	p.every(p.cfg.HealInterval, func(ctx context.Context) time.Duration {
+		p.heal(ctx)
+		return p.cfg.HealInterval
+	})
+}
+
+// stabilize asks the first live successor for its neighbors, drops dead ones before it, adopts closer ones that answer, each
+// together with its own list, and notifies whoever is the successor in the end. One round runs at a time.
+func (n *vnode) stabilize(ctx context.Context) {
+	if !n.stabilizing.CompareAndSwap(false, true) {
+		return
+	}
+	defer n.stabilizing.Store(false)
+	for range n.p.cfg.Successors + n.p.cfg.MaxAttempts {
+		succ := n.snap.Load().view
+		var view ring.View
+		if len(succ.Succs) == 0 {
+			view = succ // alone: the node is its own successor
+		} else {
+			v, err := n.p.callNeighbors(ctx, succ.Succs[0])
+			if dead(err) {
+				n.change(func(st *ring.State) bool { return st.DropSuccessor(succ.Succs[0]) })
+				continue
+			}
+			if err != nil {
+				return
+			}
+			n.change(func(st *ring.State) bool { return st.AdoptSuccessor(v) })
+			view = v
+		}
+		if !n.adoptCloser(ctx, view) {
+			n.notify(ctx, view)
+			return
+		}
+	}
+}
+
+// adoptCloser adopts the predecessor of the present successor, whose view is given, if it lies between and answers.
+func (n *vnode) adoptCloser(ctx context.Context, succ ring.View) bool {
+	if !ring.Between(n.self.ID, succ.Pred.ID, succ.Self.ID) {
+		return false
+	}
+	v, err := n.p.callNeighbors(ctx, succ.Pred)
+	return err == nil && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(v) })
+}
+
+// notify tells the successor, whose view is given, about this node unless it knows. A node that is alone rectifies itself:
+// it becomes its own predecessor again if the old one is dead.
+func (n *vnode) notify(ctx context.Context, succ ring.View) {
+	switch {
+	case succ.Pred == n.self:
+	case succ.Self.ID != n.self.ID:
+		// The error, if it matters, is found by the next round.
+		_ = n.p.callNotify(ctx, succ.Self, n.self)
+	default:
+		if _, err := n.p.callNeighbors(ctx, succ.Pred); dead(err) {
+			n.change(func(st *ring.State) bool { return st.ReplacePredecessor(succ.Pred, n.self) })
+		}
+	}
+}
+
+// rectify works off the nodes that notified this one. [Zave] adopts a closer one unseen; here it must answer under the identifier it
+// claims, so that a forged notify changes nothing.
+func (n *vnode) rectify(ctx context.Context) {
+	for c, ok := n.takeCandidate(); ok; c, ok = n.takeCandidate() {
+		if _, err := n.p.callNeighbors(ctx, c); err != nil {
+			continue
+		}
+		pred := n.snap.Load().view.Pred
+		if n.change(func(st *ring.State) bool { return st.AdoptPredecessor(c) }) || pred == c {
+			continue
+		}
+		if _, err := n.p.callNeighbors(ctx, pred); dead(err) {
+			n.change(func(st *ring.State) bool { return st.ReplacePredecessor(pred, c) })
+		}
+	}
+}
+
+// fixFinger looks up one finger and returns when to look up the next: soon within a pass that changes something, ten times rarer when a
+// pass has come round.
+func (n *vnode) fixFinger(ctx context.Context) time.Duration {
+	idle := 10 * n.p.cfg.FixFingersInterval
+	s := n.snap.Load()
+	if len(s.view.Succs) < n.p.cfg.Successors {
+		return idle // the successor list goes all the way round
+	}
+	target, behind, ok := n.nextFinger()
+	if !ok {
+		return idle
+	}
+	l, err := n.p.Lookup(ctx, target)
+	if err != nil {
+		return n.p.cfg.FixFingersInterval
+	}
+	if more, _ := n.setFinger(behind, l.Owner.Self); !more {
+		return idle
+	}
+	return n.p.cfg.FixFingersInterval
+}
+
+// change applies an operation of package ring, acts on what that changed, and returns what it reported.
+func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
+	before, after, done := n.update(op)
+	if after == before {
+		return done
+	}
+	if err := n.check(); err != nil && n.p.events.Violation != nil {
+		n.p.events.Violation(n.self, err)
+	}
+	n.p.memory.meet(after.view.Succs, n.p.addr)
+	if after.epoch == before.epoch {
+		return done
+	}
+	if n.p.events.NeighborsChanged != nil {
+		n.p.events.NeighborsChanged(before.view, after.view)
+	}
+	if after.serving {
+		n.repairAfter(n.p.cfg.SettleDelay)
+	}
+	return done
+}
+
+// heal looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
+// partition or a bad start, the answer is a closer successor there, and adopting it merges the rings.
+func (p *Process) heal(ctx context.Context) {
+	known := p.memory.acquaintances()
+	if len(known) == 0 {
+		return
+	}
+	via := ring.Ref{Addr: known[p.rt.Uint64()%uint64(len(known))]}
+	n := p.nodes[p.rt.Uint64()%uint64(len(p.nodes))]
+	l, err := p.lookup(ctx, n.self.ID, via)
+	if err != nil || l.Owner.Self.ID == n.self.ID {
+		return
+	}
+	if n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {
+		n.stabilize(ctx)
+	}
+}

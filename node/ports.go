@@ -1,0 +1,88 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Peers calls other processes. Every method blocks until the answer, an error or the end of ctx. An error that wraps
+// ErrUnreachable, ErrNoNode or ErrNotReady means that the node is to be treated as dead; any other came from a live node. Values are copies on
+// both sides.
+//
+// A call to an address of the own process is legal and must work.
+type Peers interface {
+	// Neighbors reads predecessor and successor list of a node in one atomic answer.
+	Neighbors(ctx context.Context, to ring.Ref) (ring.View, error)
+	// Notify tells a node that from may be its predecessor.
+	Notify(ctx context.Context, to, from ring.Ref) error
+	// Route asks a node for the way to id, leaving out the nodes in avoid, which did not answer the caller. If to.ID is
+	// zero, any node of the process at to.Addr answers: that is how a ring is entered from an address.
+	Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Step, error)
+
+	// Apply stores records durably where they are newer than what is there. It returns, for each record, the version that the replica
+	// has for its key afterwards.
+	Apply(ctx context.Context, to ring.Ref, records []Record) ([]Version, error)
+	// Fetch reads records: one Found for each of the first wants, at least one, cut off when the answer has grown to
+	// Config.BatchBytes; the caller asks again for the rest.
+	Fetch(ctx context.Context, to ring.Ref, wants []Want) ([]Found, error)
+	// Digest summarizes what the process has stored in each arc.
+	Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]Summary, error)
+	// List returns entries of an arc in ring order from a cursor on, at most limit; fewer than limit means the end of the arc.
+	List(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) ([]Entry, error)
+
+	// Do executes a client's operation at the node that owns its key, which does not forward it.
+	Do(ctx context.Context, to ring.Ref, op Op) (Result, error)
+}
+
+// Runtime is time, chance and concurrency: goroutines and the wall clock in a live process (NewLive), coroutines and virtual time in
+// the simulator.
+type Runtime interface {
+	// Now returns the wall clock, which may jump.
+	Now() time.Time
+	// Uint64 returns a uniformly random number.
+	Uint64() uint64
+	// Go runs f concurrently, never before it returns itself.
+	Go(f func())
+	// AfterFunc runs f concurrently after d. The returned function cancels it if it has not started.
+	AfterFunc(d time.Duration, f func()) (stop func())
+	// Sleep waits for d or the end of ctx, whose error it returns.
+	Sleep(ctx context.Context, d time.Duration) error
+	// WithTimeout is context.WithTimeout by this runtime's clock.
+	WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc)
+	// Gather runs call(0) to call(n-1) concurrently and hands each result to done, one at a time on the caller's task, until
+	// done returns true or all are in. Calls that are still under way then run to their end unheard; what they write, nobody may read.
+	Gather(n int, call func(i int) error, done func(i int, err error) (enough bool))
+}
+
+// Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
+// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it), Digest and List.
+type Store interface {
+	// Get returns the record of a key, tombstones too; ok is false if there is none.
+	Get(key []byte) (r Record, ok bool, err error)
+	// Version returns just the version of a key's record, zero if there is none.
+	Version(key []byte) (Version, error)
+	// Apply stores, durably, each record that is newer than the one with its key. It returns, for each record, the version that
+	// is stored afterwards. Records with the same key in one call are allowed.
+	Apply(records []Record) ([]Version, error)
+	// Drop removes the records whose version still is the given one. It returns how many it removed.
+	Drop(entries []Entry) (int, error)
+	// List returns entries of the arc in ring order behind the cursor, at most limit; fewer than limit means the end of the arc.
+	List(arc ring.Arc, from Cursor, limit int) ([]Entry, error)
+	// Digest summarizes the arcs.
+	Digest(arcs []ring.Arc) ([]Summary, error)
+	// Writable returns nil, or the error that Apply would return now for lack of space: asked before a write is sent anywhere.
+	Writable() error
+	// Stats returns approximate figures without a scan.
+	Stats() StoreStats
+	// Close releases everything; the store must not be used afterwards.
+	Close() error
+}
+
+// StoreStats describes a store.
+type StoreStats struct {
+	Records   int64 // with tombstones; -1 if the store cannot tell without a scan
+	DiskBytes int64 // 0 in memory
+	FreeBytes int64 // on the file system; 0 in memory
+}

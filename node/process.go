@@ -1,0 +1,155 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Process is what one chordd is: V ring nodes on one address and one store. All methods are safe for concurrent use.
+type Process struct {
+	cfg    Config
+	id     Identity
+	addr   string
+	peers  Peers
+	rt     Runtime
+	store  Store
+	events Events
+
+	nodes    []*vnode // by identifier
+	clock    clock
+	memory   memory
+	requests atomic.Pointer[window]
+	phase    atomic.Int32
+
+	ctx  context.Context // of everything that the process does of its own accord
+	stop context.CancelFunc
+}
+
+// The phases of a process, in order.
+const (
+	outside int32 = iota // not a member yet
+	member
+	leaving // handing over, while it still serves
+	closing // handing over the rest: takes no more writes, but still routes
+	gone    // left or stopped: serves nothing
+)
+
+// New returns a process that is not a member of a ring yet. addr is where others reach it.
+func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events Events) (*Process, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if id.VNodes < 1 {
+		return nil, fmt.Errorf("vnodes: %d, want at least 1", id.VNodes)
+	}
+	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
+	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	for _, nodeID := range id.Nodes() {
+		p.nodes = append(p.nodes, newVnode(p, ring.Ref{ID: nodeID, Addr: addr}))
+	}
+	slices.SortFunc(p.nodes, func(a, b *vnode) int { return a.self.ID.Compare(b.self.ID) })
+	return p, nil
+}
+
+// Addr returns the address that the process was given.
+func (p *Process) Addr() string { return p.addr }
+
+// Nodes returns the process's ring nodes, by identifier.
+func (p *Process) Nodes() []ring.Ref {
+	refs := make([]ring.Ref, len(p.nodes))
+	for i, n := range p.nodes {
+		refs[i] = n.self
+	}
+	return refs
+}
+
+// Ready reports whether all nodes have their places and serve.
+func (p *Process) Ready() bool { return p.phase.Load() == member }
+
+// Stop ends all activity at once; the process stays a member in the eyes of its peers until they miss it. It does not close the
+// store.
+func (p *Process) Stop() {
+	p.phase.Store(gone)
+	p.stop()
+	for _, n := range p.nodes {
+		if stop := n.swapRepairStop(nil); stop != nil {
+			stop()
+		}
+	}
+}
+
+// present returns an error unless the process serves its peers.
+func (p *Process) present() error {
+	if phase := p.phase.Load(); phase == outside || phase == gone {
+		return ErrNotReady
+	}
+	return nil
+}
+
+// node returns the process's own node with the given identifier.
+func (p *Process) node(id ring.ID) (*vnode, error) {
+	i, ok := slices.BinarySearchFunc(p.nodes, id, func(n *vnode, id ring.ID) int { return n.self.ID.Compare(id) })
+	if !ok {
+		return nil, ErrNoNode
+	}
+	return p.nodes[i], nil
+}
+
+// owner returns the own node that owns id, with the snapshot that says so; nil if another process owns it.
+func (p *Process) owner(id ring.ID) (*vnode, *snapshot) {
+	i, _ := slices.BinarySearchFunc(p.nodes, id, func(n *vnode, id ring.ID) int { return n.self.ID.Compare(id) })
+	n := p.nodes[i%len(p.nodes)]
+	if s := n.snap.Load(); s.serving && s.arc.Contains(id) && p.phase.Load() < closing {
+		return n, s
+	}
+	return nil, nil
+}
+
+// window returns the memory of requests, made when the first write comes.
+func (p *Process) window() *window {
+	if w := p.requests.Load(); w != nil {
+		return w
+	}
+	p.requests.CompareAndSwap(nil, new(window))
+	return p.requests.Load()
+}
+
+// Status is a snapshot of a process.
+type Status struct {
+	Identity   Identity
+	Addr       string
+	Ready      bool
+	Nodes      []NodeStatus // by identifier
+	Known      []string     // addresses of other processes, to find the ring again after a restart
+	Store      StoreStats
+	StoreError error // why writes are refused, if they are
+}
+
+// NodeStatus is a snapshot of one node.
+type NodeStatus struct {
+	View    ring.View
+	Fingers []ring.Ref
+	Serving bool // it has its place in the ring and answers for its arc
+	Settled bool // all replicas of its arc agree since the last change of arc or group
+	Group   []ring.Ref
+}
+
+// Status describes the process.
+func (p *Process) Status() Status {
+	st := Status{
+		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: p.memory.acquaintances(),
+		Store: p.store.Stats(), StoreError: p.store.Writable(),
+	}
+	for _, n := range p.nodes {
+		s := n.snap.Load()
+		st.Nodes = append(st.Nodes, NodeStatus{
+			View: s.view, Fingers: n.fingers(), Serving: s.serving, Settled: s.settled, Group: s.group,
+		})
+	}
+	return st
+}

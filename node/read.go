@@ -1,0 +1,172 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// read answers a get as the owner of its key with the newest of R answers, the own store's among them. Replicas that turn out to be
+// stale get the newest before the answer goes out, if otherwise a later read could miss it.
+//
+// While the arc is not settled, a member of the group may not have its records yet, or another process that was a replica until a moment ago
+// may have one that the group lacks: so everybody who may have been one is asked, 2N processes, and all answers count.
+func (n *vnode) read(ctx context.Context, s *snapshot, op Op) (Result, error) {
+	p := n.p
+	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, s)
+	if err != nil {
+		return Result{}, err
+	}
+	q := quorumRead{p: p, key: op.Key}
+	own, ok, ownErr := p.store.Get(op.Key)
+	if ownErr == nil {
+		q.add(n.self, own, ok)
+	} else {
+		q.failures = append(q.failures, fmt.Errorf("replica %v: %w", n.self, ownErr))
+	}
+	switch {
+	case need == 1 && ok && ownErr == nil: // one answer was asked for, and one is there
+	case s.settled:
+		q.askUntil(ctx, p.trusted(s.group[1:]), need)
+	default:
+		wide := slices.DeleteFunc(slices.Clone(s.wide[1:]), p.suspected)
+		q.ask(ctx, wide, p.cfg.ReplicaTimeout)
+	}
+	if len(q.answers) < need {
+		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
+	}
+	newest := q.newest
+	if need > 1 {
+		q.repair(ctx, s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
+	}
+	if errors.Is(ownErr, ErrCorrupt) && !newest.Version.IsZero() {
+		_, _ = p.store.Apply([]Record{newest}) // what fails now is left to the next repair
+	}
+	r := Result{Version: newest.Version, Acks: len(q.answers)}
+	if r.Found = !newest.Version.IsZero() && !newest.Tombstone; r.Found {
+		r.Value = newest.Value
+	}
+	return r, nil
+}
+
+// quorumRead collects the answers of replicas about one key.
+type quorumRead struct {
+	p        *Process
+	key      []byte
+	newest   Record
+	answers  []answer
+	failures []error
+}
+
+type answer struct {
+	from    ring.Ref
+	version Version
+}
+
+func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
+	a := answer{from: from}
+	if ok {
+		a.version = r.Version
+		if r.Version.Newer(q.newest.Version) {
+			q.newest = r
+		}
+	}
+	q.answers = append(q.answers, a)
+}
+
+// askUntil asks just as many replicas as are needed, and when one fails or hesitates, all the others.
+func (q *quorumRead) askUntil(ctx context.Context, replicas []ring.Ref, need int) {
+	missing := need - len(q.answers)
+	if missing <= 0 {
+		return
+	}
+	first := min(missing, len(replicas))
+	q.ask(ctx, replicas[:first], q.p.cfg.HedgeDelay)
+	if missing = need - len(q.answers); missing <= 0 || ctx.Err() != nil {
+		return
+	}
+	var rest []ring.Ref
+	for _, r := range replicas {
+		if !q.answered(r) {
+			rest = append(rest, r)
+		}
+	}
+	q.askEnough(ctx, rest, q.p.cfg.ReplicaTimeout, missing)
+}
+
+func (q *quorumRead) answered(r ring.Ref) bool {
+	for _, a := range q.answers {
+		if a.from == r {
+			return true
+		}
+	}
+	return false
+}
+
+// ask asks replicas and waits for all.
+func (q *quorumRead) ask(ctx context.Context, replicas []ring.Ref, timeout time.Duration) {
+	q.askEnough(ctx, replicas, timeout, len(replicas))
+}
+
+// askEnough asks replicas at once and waits for so many answers.
+func (q *quorumRead) askEnough(ctx context.Context, replicas []ring.Ref, timeout time.Duration, enough int) {
+	wants := []Want{{Key: q.key, Have: q.newest.Version}}
+	have := q.newest
+	found := make([]Found, len(replicas))
+	q.p.rt.Gather(len(replicas), func(i int) error {
+		f, err := q.p.callFetch(ctx, replicas[i], wants, timeout)
+		if err == nil && (len(f) != 1 || f[0].Record.Key != nil && !bytes.Equal(f[0].Record.Key, q.key)) {
+			err = fmt.Errorf("%w: an answer about something else", ErrInvalid)
+		}
+		if err == nil {
+			found[i] = f[0]
+		}
+		return err
+	}, func(i int, err error) bool {
+		if err != nil {
+			q.failures = append(q.failures, fmt.Errorf("replica %v: %w", replicas[i], err))
+			return false
+		}
+		r := found[i].Record
+		if found[i].Version == have.Version {
+			r = have
+		}
+		q.add(replicas[i], r, !found[i].Version.IsZero())
+		enough--
+		return enough <= 0
+	})
+}
+
+// repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it. A
+// replica that cannot take it now is left to the next repair of the arc: the value was read from a live replica and is true.
+func (q *quorumRead) repair(ctx context.Context, group []ring.Ref, holders int) {
+	var stale []ring.Ref
+	for _, a := range q.answers {
+		switch {
+		case !slices.Contains(group, a.from):
+		case a.version == q.newest.Version:
+			holders--
+		default:
+			stale = append(stale, a.from)
+		}
+	}
+	if len(stale) == 0 {
+		return
+	}
+	detached := context.WithoutCancel(ctx)
+	records := []Record{q.newest}
+	q.p.rt.Gather(len(stale), func(i int) error {
+		_, err := q.p.callApply(detached, stale[i], records)
+		return err
+	}, func(_ int, err error) bool {
+		if err == nil {
+			holders--
+		}
+		return holders <= 0
+	})
+}

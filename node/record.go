@@ -1,0 +1,84 @@
+package node
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Version orders the writes of a key: a hybrid logical clock (Kulkarni et al., OPODIS 2014), 48 bits of milliseconds since
+// 1970 and 16 bits of counter, then the process that gave it, so that no two writes have the same version. The zero
+// Version is older than any.
+type Version struct {
+	Time   uint64 // milliseconds << 16 | counter
+	Origin uint64 // the process whose owner node gave the version
+}
+
+// Newer reports whether v is newer than w.
+func (v Version) Newer(w Version) bool {
+	return v.Time > w.Time || v.Time == w.Time && v.Origin > w.Origin
+}
+
+// IsZero reports whether v is the version of a record that does not exist.
+func (v Version) IsZero() bool { return v == Version{} }
+
+// Millis returns the wall-clock part: milliseconds since 1970.
+func (v Version) Millis() int64 { return int64(v.Time >> 16) }
+
+// String shows milliseconds, counter and origin.
+func (v Version) String() string {
+	return fmt.Sprintf("%d.%d-%016x", v.Time>>16, v.Time&0xffff, v.Origin)
+}
+
+// RequestID names a client's write through all its retries. The zero RequestID means that the client will not retry.
+type RequestID [16]byte
+
+// String returns 32 hexadecimal digits.
+func (r RequestID) String() string { return hex.EncodeToString(r[:]) }
+
+// Record is a key's newest write as a replica stores it. Records are immutable: whoever holds one must not change its slices.
+type Record struct {
+	Key       []byte
+	Value     []byte // nil for a tombstone
+	Version   Version
+	Tombstone bool      // the write was a delete
+	Request   RequestID // the write that made this version
+}
+
+// ID returns the key's place on the ring.
+func (r Record) ID() ring.ID { return ring.Hash(r.Key) }
+
+// size returns the bytes that the record stands for in a batch.
+func (r Record) size() int { return len(r.Key) + len(r.Value) + 64 }
+
+// Entry is a stored record without its value.
+type Entry struct {
+	Key     []byte
+	Version Version
+}
+
+// Want asks a replica for a record. If the replica's version is Have, it answers without the record.
+type Want struct {
+	Key  []byte
+	Have Version
+}
+
+// Found answers a Want. Version is zero if the replica does not have the key; Record is set only if Version differs from Have.
+type Found struct {
+	Version Version
+	Record  Record
+}
+
+// Summary stands for a set of records in a comparison of two replicas: equal summaries mean, but for a chance of 2^-64, equal
+// keys and versions.
+type Summary struct {
+	Count uint64
+	Hash  uint64 // the sum, modulo 2^64, of EntryHash over the entries: their order does not matter
+}
+
+// Cursor is a position in ring order: behind the record with this key, whose place is its hash. The zero Cursor is
+// the start of an arc.
+type Cursor struct {
+	Key []byte
+}

@@ -1,0 +1,333 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// This is the one file of the package that locks. Its methods are short and call nothing of Peers, Runtime or Store, so that no lock is
+// ever held across a wait.
+
+// vnode is one ring node of a process.
+type vnode struct {
+	p    *Process
+	self ring.Ref
+
+	stabilizing atomic.Bool // one round at a time
+	repairing   atomic.Bool
+
+	snap atomic.Pointer[snapshot] // what the data path reads
+
+	mu           sync.Mutex
+	st           *ring.State
+	serving      bool
+	epoch        uint64
+	settled      uint64   // the epoch that was settled last
+	candidate    ring.Ref // of the notifies that wait for rectify: the closest
+	rectifying   bool     // a task works on candidate
+	fingerCursor ring.ID  // fix_fingers goes on behind it
+	repairStop   func()   // cancels the timer of the next repair
+}
+
+// snapshot is an immutable picture of a vnode.
+type snapshot struct {
+	view    ring.View
+	arc     ring.Arc
+	group   []ring.Ref // the N replicas of the arc, self first
+	wide    []ring.Ref // the 2N first distinct processes: whoever may have been a replica before recent changes
+	serving bool
+	settled bool
+	epoch   uint64 // changes with the arc and the group
+}
+
+func newVnode(p *Process, self ring.Ref) *vnode {
+	n := &vnode{p: p, self: self, st: ring.NewState(self, p.cfg.Successors), fingerCursor: self.ID}
+	n.publish()
+	return n
+}
+
+// publish renews the snapshot after a change; the caller holds mu.
+func (n *vnode) publish() {
+	view := n.st.View()
+	s := &snapshot{
+		view: view, arc: view.Arc(), serving: n.serving,
+		group: view.Group(n.p.cfg.Replicas), wide: view.Group(2 * n.p.cfg.Replicas),
+	}
+	if old := n.snap.Load(); old == nil || old.arc != s.arc || !slices.Equal(old.group, s.group) {
+		n.epoch++
+	}
+	s.epoch = n.epoch
+	s.settled = n.settled == n.epoch
+	n.snap.Store(s)
+}
+
+// update applies an operation of package ring and returns what that reported and the snapshots before and after: the same one if the
+// operation changed nothing.
+func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, done bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before = n.snap.Load()
+	done = op(n.st)
+	if v := n.st.View(); v.Pred != before.view.Pred || !slices.Equal(v.Succs, before.view.Succs) {
+		n.publish()
+	}
+	return before, n.snap.Load(), done
+}
+
+// setServing marks the node as having, or having lost, its place in the ring.
+func (n *vnode) setServing(serving bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.serving = serving
+	n.publish()
+}
+
+// setSettled records that all replicas agreed in the given epoch; it reports false if that is over.
+func (n *vnode) setSettled(epoch uint64) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.epoch != epoch {
+		return false
+	}
+	n.settled = epoch
+	n.publish()
+	return true
+}
+
+// route asks the state for the way to id.
+func (n *vnode) route(id ring.ID, avoid func(ring.ID) bool) ring.Step {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.st.Route(id, avoid)
+}
+
+// fingers returns a copy of the finger table.
+func (n *vnode) fingers() []ring.Ref {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.st.Fingers()
+}
+
+// dropFinger removes a dead node from the finger table.
+func (n *vnode) dropFinger(dead ring.Ref) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.st.DropFinger(dead)
+}
+
+// nextFinger returns the finger interval that fix_fingers has to look up now: its start, and the cursor to give back to setFinger.
+func (n *vnode) nextFinger() (target, behind ring.ID, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	reach := n.st.Reach()
+	if behind = n.fingerCursor; !ring.Between(reach, behind, n.self.ID) {
+		behind = reach
+	}
+	target, ok = n.st.NextFinger(behind)
+	return target, behind, ok
+}
+
+// setFinger stores the successor of nextFinger's target. It reports whether the pass goes on, and whether the table changed.
+func (n *vnode) setFinger(behind ring.ID, f ring.Ref) (more, changed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := n.st.Fingers()
+	more = n.st.SetFinger(behind, f)
+	n.fingerCursor = n.self.ID
+	if more {
+		n.fingerCursor = f.ID
+	}
+	return more, !slices.Equal(before, n.st.Fingers())
+}
+
+// offer remembers a node that notified this one, unless one that is as close waits already. It reports whether a task has to be started to
+// rectify.
+func (n *vnode) offer(c ring.Ref) (start bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.candidate.IsZero() || ring.Between(n.candidate.ID, c.ID, n.self.ID) {
+		n.candidate = c
+	}
+	start = !n.rectifying
+	n.rectifying = true
+	return start
+}
+
+// takeCandidate returns the node that waits to be rectified; ok is false, and the task ends, if there is none.
+func (n *vnode) takeCandidate() (c ring.Ref, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c, n.candidate = n.candidate, ring.Ref{}
+	n.rectifying = !c.IsZero()
+	return c, n.rectifying
+}
+
+// swapRepairStop stores what cancels the next repair and returns what cancels the one before.
+func (n *vnode) swapRepairStop(stop func()) (old func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old, n.repairStop = n.repairStop, stop
+	return old
+}
+
+// check verifies the cheap invariants of the state.
+func (n *vnode) check() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.st.Check()
+}
+
+// memory is what a process remembers besides its nodes' states.
+type memory struct {
+	mu       sync.Mutex
+	pins     []pin
+	known    []string             // addresses of other processes, most recently seen last
+	suspects map[string]time.Time // until when a process is asked last
+
+	suspectCount atomic.Int32 // len(suspects): the data path looks here first
+}
+
+type pin struct {
+	arc   ring.Arc
+	until time.Time
+}
+
+// maxPins and maxKnown bound the memory of a process: a pin lives for seconds, and healing needs a few addresses.
+const (
+	maxPins  = 4096
+	maxKnown = 64
+)
+
+// suspect remembers that the process at addr did not answer; it reports whether that is news.
+func (m *memory) suspect(addr string, now, until time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.suspects == nil {
+		m.suspects = make(map[string]time.Time)
+	}
+	old, ok := m.suspects[addr]
+	m.suspects[addr] = until
+	m.suspectCount.Store(int32(len(m.suspects)))
+	return !ok || !now.Before(old)
+}
+
+// trust forgets a suspicion because the process answered.
+func (m *memory) trust(addr string) {
+	if m.suspectCount.Load() == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.suspects, addr)
+	m.suspectCount.Store(int32(len(m.suspects)))
+}
+
+// suspected reports whether the process at addr failed to answer lately.
+func (m *memory) suspected(addr string, now time.Time) bool {
+	if m.suspectCount.Load() == 0 {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	until, ok := m.suspects[addr]
+	if ok && !now.Before(until) {
+		delete(m.suspects, addr)
+		m.suspectCount.Store(int32(len(m.suspects)))
+		return false
+	}
+	return ok
+}
+
+// keep pins an arc. An arc within a pinned one shares its pin.
+func (m *memory) keep(arc ring.Arc, now, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.pins {
+		if p := &m.pins[i]; p.arc.Contains(arc.After.Next()) && p.arc.Contains(arc.Through) {
+			p.until = until
+			return
+		}
+	}
+	m.pins = slices.DeleteFunc(m.pins, func(p pin) bool { return !now.Before(p.until) })
+	if len(m.pins) == maxPins {
+		m.pins = slices.Delete(m.pins, 0, 1)
+	}
+	m.pins = append(m.pins, pin{arc, until})
+}
+
+// pinned reports whether any part of the arc is pinned.
+func (m *memory) pinned(arc ring.Arc, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.pins, func(p pin) bool {
+		return now.Before(p.until) && (p.arc.Contains(arc.After.Next()) || arc.Contains(p.arc.After.Next()))
+	})
+}
+
+// meet remembers addresses of processes.
+func (m *memory) meet(refs []ring.Ref, own string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range refs {
+		if r.Addr == own {
+			continue
+		}
+		if i := slices.Index(m.known, r.Addr); i >= 0 {
+			m.known = slices.Delete(m.known, i, i+1)
+		} else if len(m.known) == maxKnown {
+			m.known = slices.Delete(m.known, 0, 1)
+		}
+		m.known = append(m.known, r.Addr)
+	}
+}
+
+// acquaintances returns the remembered addresses.
+func (m *memory) acquaintances() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.known)
+}
+
+// window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two
+// generations and drops the older one when the younger is full.
+type window struct {
+	shards [windowShards]struct {
+		mu         sync.Mutex
+		young, old map[RequestID]Version
+	}
+}
+
+const (
+	windowShards     = 64
+	windowGeneration = 4096 // requests per shard and generation: 262,144 to 524,288 in all, some 40 MB at most
+)
+
+// add remembers the version of a request.
+func (w *window) add(r RequestID, v Version) {
+	s := &w.shards[r[0]%windowShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == nil {
+		s.young = make(map[RequestID]Version)
+	}
+	if len(s.young) >= windowGeneration {
+		s.young, s.old = make(map[RequestID]Version), s.young
+	}
+	s.young[r] = v
+}
+
+// find returns the version that a request was given.
+func (w *window) find(r RequestID) (Version, bool) {
+	s := &w.shards[r[0]%windowShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.young[r]
+	if !ok {
+		v, ok = s.old[r]
+	}
+	return v, ok
+}

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// Sweep gives away what is stored here but belongs elsewhere, because the ring changed: it goes through the store arc by arc, looks up
+// who owns each, and where this process is not in the replica group, it makes sure that all N members have the records, then
+// drops its own. It forgets nothing that fewer than N others have confirmed.
+
+// sweep runs one pass. What could not be given away now waits for the next. A process does not notice when it leaves the group of an owner
+// some way behind it, so it has to look now and then.
+func (p *Process) sweep(ctx context.Context) {
+	if p.Ready() {
+		_ = p.eachArc(ctx, p.sweepArc)
+	}
+}
+
+// eachArc goes through the store in ring order and calls f for every arc with records and the owner of it, as a lookup finds it now. It goes
+// on behind an arc for which f fails and returns all errors. Each turn moves on clockwise past at least one node of the ring.
+func (p *Process) eachArc(ctx context.Context, f func(ctx context.Context, arc ring.Arc, owner ring.View) error) error {
+	var errs []error
+	rest := ring.FullArc()
+	for ctx.Err() == nil {
+		first, err := p.store.List(rest, Cursor{}, 1)
+		if err != nil || len(first) == 0 {
+			return errors.Join(append(errs, err)...)
+		}
+		id := ring.Hash(first[0].Key)
+		l, err := p.Lookup(ctx, id)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		arc := ring.Arc{After: id.Prev(), Through: l.Owner.Self.ID}
+		last := !ring.Between(id.Prev(), arc.Through, rest.Through) // the owner's arc goes to the end of the circle, or past it
+		if last {
+			arc.Through = rest.Through
+		}
+		if err := f(ctx, arc, l.Owner); err != nil {
+			errs = append(errs, err)
+		}
+		if last {
+			return errors.Join(errs...)
+		}
+		rest.After = arc.Through
+	}
+	return ctx.Err()
+}
+
+// sweepArc gives away the records of an arc if this process is not in its replica group.
+func (p *Process) sweepArc(ctx context.Context, arc ring.Arc, owner ring.View) error {
+	group := owner.Group(p.cfg.Replicas)
+	for _, r := range group {
+		if r.Addr == p.addr {
+			return nil
+		}
+	}
+	if len(group) < p.cfg.Replicas {
+		return fmt.Errorf("%w: %v has a group of %d", ErrConsistency, arc, len(group))
+	}
+	if p.memory.pinned(arc, p.rt.Now()) {
+		return fmt.Errorf("%w: %v is pinned", ErrConsistency, arc)
+	}
+	return p.giveAway(ctx, arc, group)
+}
+
+// giveAway makes sure that the group has the records of the arc and drops them here, so many at a time that the group's pins
+// outlast the work.
+func (p *Process) giveAway(ctx context.Context, arc ring.Arc, group []ring.Ref) error {
+	ctx, cancel := p.rt.WithTimeout(ctx, 6*p.cfg.PinTime)
+	defer cancel()
+	for {
+		// The page ends where its last record lies; only its own records are dropped.
+		entries, err := p.store.List(arc, Cursor{}, p.cfg.BatchRecords)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		page := ring.Arc{After: arc.After, Through: ring.Hash(entries[len(entries)-1].Key)}
+		if err := p.giveAwayPage(ctx, page, entries, group); err != nil {
+			return err
+		}
+		if len(entries) < p.cfg.BatchRecords || page.Through == arc.Through {
+			return nil
+		}
+		arc.After = page.Through
+	}
+}
+
+func (p *Process) giveAwayPage(ctx context.Context, page ring.Arc, entries []Entry, group []ring.Ref) error {
+	ctx, cancel := p.rt.WithTimeout(ctx, p.cfg.PinTime/2)
+	defer cancel()
+	for _, member := range group {
+		r, err := p.reconcile(ctx, page, member, false)
+		if p.events.Reconciled != nil && (err != nil || r.sent > 0) {
+			p.events.Reconciled(ring.Ref{Addr: p.addr}, member, r.sent, 0, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	n, err := p.store.Drop(entries)
+	if n > 0 && p.events.Dropped != nil {
+		p.events.Dropped(page, n)
+	}
+	return err
+}
