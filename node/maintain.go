@@ -136,7 +136,7 @@ func (n *vnode) fixFinger(ctx context.Context) time.Duration {
 	if err != nil {
 		return n.p.cfg.FixFingersInterval
 	}
-	if more, _ := n.setFinger(behind, l.Owner.Self); !more {
+	if !n.setFinger(behind, l.Owner.Self) {
 		return idle
 	}
 	return n.p.cfg.FixFingersInterval

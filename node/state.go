@@ -131,17 +131,15 @@ func (n *vnode) nextFinger() (target, behind ring.ID, ok bool) {
 	return target, behind, ok
 }
 
-// setFinger stores the successor of nextFinger's target. It reports whether the pass goes on, and whether the table changed.
-func (n *vnode) setFinger(behind ring.ID, f ring.Ref) (more, changed bool) {
+// setFinger stores the successor of nextFinger's target and reports whether the pass goes on.
+func (n *vnode) setFinger(behind ring.ID, f ring.Ref) (more bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	before := n.st.Fingers()
-	more = n.st.SetFinger(behind, f)
 	n.fingerCursor = n.self.ID
-	if more {
+	if more = n.st.SetFinger(behind, f); more {
 		n.fingerCursor = f.ID
 	}
-	return more, !slices.Equal(before, n.st.Fingers())
+	return more
 }
 
 // offer remembers a node that notified this one, unless one that is as close waits already. It reports whether a task has to be started to

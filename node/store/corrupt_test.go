@@ -1,0 +1,178 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/node/store"
+	"github.com/chordkv/chord/ring"
+)
+
+// Every bit of a stored record is covered by its checksum, and what fails it is never served, counts as absent elsewhere, and is
+// replaced by the next Apply, older or not.
+func TestCorruptRecord(t *testing.T) {
+	s := openPebble(t, t.TempDir(), smallOptions())
+	r := put("key", "value", 5)
+	apply(t, s, put("other", "sound", 1), r)
+	diskKey := store.DiskKey(r.Key)
+	sound, err := s.Raw(diskKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := summary([]node.Entry{{Key: []byte("other"), Version: version(1)}})
+	spoilt := [][]byte{{}, sound[:1], sound[:len(sound)-1], append(bytes.Clone(sound), 0)}
+	for bit := range 8 * len(sound) {
+		flipped := bytes.Clone(sound)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		spoilt = append(spoilt, flipped)
+	}
+	moved, err := s.Raw(store.DiskKey([]byte("other"))) // sound, but another key's
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilt = append(spoilt, moved)
+	for _, raw := range spoilt {
+		if err := s.SetRaw(diskKey, raw); err != nil {
+			t.Fatal(err)
+		}
+		before := s.CorruptRecords()
+		if got, ok, err := s.Get(r.Key); ok || !errors.Is(err, node.ErrCorrupt) {
+			t.Errorf("%x: got %+v, %v, want node.ErrCorrupt", raw, got, err)
+		}
+		if v, err := s.Version(r.Key); err != nil || !v.IsZero() {
+			t.Errorf("%x: got version %v, %v", raw, v, err)
+		}
+		entries, err := s.List(ring.FullArc(), node.Cursor{}, 10)
+		if err != nil || len(entries) != 1 || string(entries[0].Key) != "other" {
+			t.Errorf("%x: listed %v, %v", raw, entries, err)
+		}
+		if sums, err := s.Digest([]ring.Arc{ring.FullArc()}); err != nil || sums[0] != other {
+			t.Errorf("%x: got digest %+v, %v", raw, sums, err)
+		}
+		if n, err := s.Drop([]node.Entry{{Key: r.Key, Version: r.Version}, {Key: r.Key}}); n != 0 || err != nil {
+			t.Errorf("%x: dropped %d, %v", raw, n, err)
+		}
+		if got := s.CorruptRecords() - before; got < 4 {
+			t.Errorf("%x: counted %d corrupt reads", raw, got)
+		}
+	}
+	older := put("key", "from another replica", 3)
+	if got := apply(t, s, older); got[0] != older.Version {
+		t.Errorf("got version %v, want %v", got[0], older.Version)
+	}
+	if got, ok := get(t, s, "key"); !ok || !equal(got, older) {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+	waitFor(t, func() bool { return s.Stats().Records == 2 })
+}
+
+// A table with a damaged block: what is in it counts as absent until it is written anew; all else is served.
+func TestCorruptTable(t *testing.T) {
+	dir := t.TempDir()
+	records := ringOrder(1000)
+	rng := rand.NewChaCha8([32]byte{})
+	for i := range records { // few to a block: Pebble takes its time to look for the flipped bit, at every read
+		records[i].Value = make([]byte, 5000)
+		_, _ = rng.Read(records[i].Value) // never fails
+	}
+	s := openPebble(t, dir, smallOptions())
+	apply(t, s, records...)
+	if err := errors.Join(s.Compact(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	content, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/3] ^= 0xff
+	if err := os.WriteFile(tables[0], content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	s = openPebble(t, dir, smallOptions())
+	var lost []node.Record
+	for _, r := range records {
+		got, ok, err := s.Get(r.Key)
+		switch {
+		case errors.Is(err, node.ErrCorrupt):
+			lost = append(lost, r)
+		case err != nil || !ok || !equal(got, r):
+			t.Fatalf("got %+v, %v, %v, want %+v", got, ok, err, r)
+		}
+	}
+	if len(lost) == 0 || len(lost) > len(records)/20 {
+		t.Fatalf("a damaged block took %d records", len(lost))
+	}
+	entries, err := s.List(ring.FullArc(), node.Cursor{}, len(records))
+	if err != nil || len(entries) > len(records)-len(lost) || len(entries) < len(records)-4*len(lost) {
+		t.Errorf("listed %d of %d, %v; %d are lost", len(entries), len(records), err, len(lost))
+	}
+	sums, err := s.Digest([]ring.Arc{ring.FullArc()})
+	if err != nil || sums[0] != summary(entries) {
+		t.Errorf("got digest %+v, %v, want %+v", sums, err, summary(entries))
+	}
+	if got := apply(t, s, lost...); got[0] != lost[0].Version {
+		t.Errorf("got version %v, want %v", got[0], lost[0].Version)
+	}
+	for _, r := range lost {
+		if got, ok := get(t, s, string(r.Key)); !ok || !equal(got, r) {
+			t.Fatalf("got %+v, %v, want %+v", got, ok, r)
+		}
+	}
+	if s.Metrics().CorruptRecords == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	s := openPebble(f, f.TempDir(), smallOptions())
+	for i, r := range []node.Record{put("k", "v", 1), put("k", "", 2), tombstone("k", 3)} {
+		r.Key = fmt.Append(nil, "k", i)
+		apply(f, s, r)
+		raw, err := s.Raw(store.DiskKey(r.Key))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(r.Key, raw)
+	}
+	f.Fuzz(func(t *testing.T, key, raw []byte) {
+		r, err := store.DecodeRecord(store.DiskKey(key), raw)
+		if err != nil {
+			if !errors.Is(err, node.ErrCorrupt) {
+				t.Errorf("%v is no node.ErrCorrupt", err)
+			}
+			return
+		}
+		if again := store.EncodeRecord(r); !bytes.Equal(again, raw) {
+			t.Errorf("%x decodes to %+v, which encodes to %x", raw, r, again)
+		}
+	})
+}
+
+func FuzzEncodeRecord(f *testing.F) {
+	f.Add([]byte("key"), []byte("value"), uint64(1), uint64(2), false)
+	f.Add([]byte("\x00"), []byte(nil), uint64(1<<63), uint64(0), true)
+	f.Fuzz(func(t *testing.T, key, value []byte, time, origin uint64, deleted bool) {
+		r := node.Record{
+			Key: key, Value: append([]byte{}, value...), Tombstone: deleted,
+			Version: node.Version{Time: time, Origin: origin}, Request: node.RequestID{byte(origin), 15: byte(time)},
+		}
+		if deleted {
+			r.Value = nil
+		}
+		got, err := store.DecodeRecord(store.DiskKey(key), store.EncodeRecord(r))
+		if err != nil || !equal(got, r) {
+			t.Errorf("got %+v, %v, want %+v", got, err, r)
+		}
+	})
+}

@@ -1,0 +1,323 @@
+package store
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/btree"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
+
+// Memory is a node.Store without a disk: what it holds is gone with the process. Its methods never fail, start no
+// goroutine and ask no clock, so that the simulator can use it. It keeps the slices of the records that it is given, and returns them.
+//
+// The circle is cut into shards by the first byte of the identifier, each with a lock, an ordered tree and the running sum of
+// its entries, so that a Digest reads only the shards at the ends of an arc. A small store is a single shard, because
+// the simulator has a million of them.
+type Memory struct {
+	table   atomic.Pointer[[]shard]
+	growing sync.Mutex
+	records atomic.Int64
+}
+
+var _ node.Store = (*Memory)(nil)
+
+const (
+	manyShards = 256
+	growAt     = 512 // records in a single shard that make it many
+	pageSize   = 256 // records that are looked at under one hold of a shard's lock
+	treeDegree = 16
+)
+
+type shard struct {
+	part  span // the identifiers that belong here
+	mu    sync.RWMutex
+	moved bool // to the shards of a larger table
+	sum   node.Summary
+	tree  *btree.BTreeG[item] // nil if nothing was ever stored
+}
+
+type item struct {
+	id     ring.ID
+	key    []byte
+	record *node.Record // nil in a search
+}
+
+func itemLess(a, b item) bool {
+	if c := a.id.Compare(b.id); c != 0 {
+		return c < 0
+	}
+	return bytes.Compare(a.key, b.key) < 0
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory {
+	m := &Memory{}
+	m.table.Store(&[]shard{{part: spans(ring.FullArc())[0]}})
+	return m
+}
+
+func shardOf(table []shard, id ring.ID) *shard {
+	if len(table) == 1 {
+		return &table[0]
+	}
+	return &table[id[0]]
+}
+
+// lock returns the shard of an identifier, locked for writing.
+func (m *Memory) lock(id ring.ID) *shard {
+	for {
+		s := shardOf(*m.table.Load(), id)
+		s.mu.Lock()
+		if !s.moved {
+			return s
+		}
+		s.mu.Unlock()
+	}
+}
+
+// rlock returns the shard of an identifier, locked for reading.
+func (m *Memory) rlock(id ring.ID) *shard {
+	for {
+		s := shardOf(*m.table.Load(), id)
+		s.mu.RLock()
+		if !s.moved {
+			return s
+		}
+		s.mu.RUnlock()
+	}
+}
+
+// grow replaces a table of one shard by one of many.
+func (m *Memory) grow() {
+	m.growing.Lock()
+	defer m.growing.Unlock()
+	old := *m.table.Load()
+	if len(old) != 1 {
+		return
+	}
+	table := make([]shard, manyShards)
+	for i := range table {
+		first := ring.ID{byte(i)}
+		last := ring.ID{}.Prev()
+		last[0] = byte(i)
+		table[i].part = span{first, last}
+	}
+	old[0].mu.Lock()
+	defer old[0].mu.Unlock()
+	old[0].tree.Ascend(func(it item) bool {
+		s := shardOf(table, it.id)
+		s.set(it)
+		s.count(it, node.Version{})
+		return true
+	})
+	old[0].moved, old[0].tree = true, nil
+	m.table.Store(&table)
+}
+
+// find returns the record of a key, nil if there is none.
+func (s *shard) find(id ring.ID, key []byte) *node.Record {
+	if s.tree == nil {
+		return nil
+	}
+	it, _ := s.tree.Get(item{id: id, key: key})
+	return it.record
+}
+
+func (s *shard) set(it item) {
+	if s.tree == nil {
+		s.tree = btree.NewG(treeDegree, itemLess)
+	}
+	s.tree.ReplaceOrInsert(it)
+}
+
+// count brings the sum up to date with an item that replaces one with the given version, zero if there was none.
+func (s *shard) count(it item, was node.Version) {
+	s.sum.Hash += EntryHash(it.key, it.record.Version)
+	if was.IsZero() {
+		s.sum.Count++
+		return
+	}
+	s.sum.Hash -= EntryHash(it.key, was)
+}
+
+// Get implements node.Store.
+func (m *Memory) Get(key []byte) (r node.Record, ok bool, err error) {
+	id := ring.Hash(key)
+	s := m.rlock(id)
+	found := s.find(id, key)
+	s.mu.RUnlock()
+	if found == nil {
+		return node.Record{}, false, nil
+	}
+	return *found, true, nil
+}
+
+// Version implements node.Store.
+func (m *Memory) Version(key []byte) (node.Version, error) {
+	r, _, err := m.Get(key)
+	return r.Version, err
+}
+
+// Apply implements node.Store.
+func (m *Memory) Apply(records []node.Record) ([]node.Version, error) {
+	versions := make([]node.Version, len(records))
+	if len(records) == 1 {
+		versions[0] = m.apply(records[0].ID(), &records[0])
+		return versions, nil
+	}
+	slots := inOrder(records)
+	for len(slots) > 0 {
+		same := slots[:sameKey(records, slots)]
+		slots = slots[len(same):]
+		stored := m.apply(same[0].id, &records[same[0].record])
+		for _, s := range same {
+			versions[s.record] = stored
+		}
+	}
+	return versions, nil
+}
+
+// apply stores a record if it is newer and returns the version that is stored afterwards.
+func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
+	s := m.lock(id)
+	was := node.Version{}
+	if old := s.find(id, r.Key); old != nil {
+		was = old.Version
+	}
+	if !r.Version.Newer(was) {
+		s.mu.Unlock()
+		return was
+	}
+	stored := *r
+	if stored.Tombstone {
+		stored.Value = nil
+	} else if stored.Value == nil {
+		stored.Value = []byte{}
+	}
+	it := item{id: id, key: stored.Key, record: &stored}
+	s.set(it)
+	s.count(it, was)
+	single := s.tree.Len()
+	s.mu.Unlock()
+	if was.IsZero() {
+		m.records.Add(1)
+	}
+	if single >= growAt && len(*m.table.Load()) == 1 {
+		m.grow()
+	}
+	return stored.Version
+}
+
+// Drop implements node.Store.
+func (m *Memory) Drop(entries []node.Entry) (int, error) {
+	dropped := 0
+	for _, e := range entries {
+		if m.drop(ring.Hash(e.Key), e) {
+			dropped++
+		}
+	}
+	m.records.Add(int64(-dropped))
+	return dropped, nil
+}
+
+func (m *Memory) drop(id ring.ID, e node.Entry) bool {
+	s := m.lock(id)
+	defer s.mu.Unlock()
+	found := s.find(id, e.Key)
+	if found == nil || found.Version != e.Version {
+		return false
+	}
+	s.tree.Delete(item{id: id, key: e.Key})
+	s.sum.Count--
+	s.sum.Hash -= EntryHash(e.Key, e.Version)
+	return true
+}
+
+// List implements node.Store.
+func (m *Memory) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
+	var entries []node.Entry
+	parts, at := stretches(arc, from)
+	for i, part := range parts {
+		if i > 0 {
+			at = place{id: part.first}
+		}
+		for more := true; more && len(entries) < limit; {
+			s := m.rlock(at.id)
+			at, more = s.page(at, part.last, min(pageSize, limit-len(entries)), func(r *node.Record) {
+				entries = append(entries, node.Entry{Key: r.Key, Version: r.Version})
+			})
+			s.mu.RUnlock()
+		}
+	}
+	return entries, nil
+}
+
+// Digest implements node.Store.
+func (m *Memory) Digest(arcs []ring.Arc) ([]node.Summary, error) {
+	sums := make([]node.Summary, len(arcs))
+	for i, arc := range arcs {
+		for _, part := range spans(arc) {
+			m.digest(part, &sums[i])
+		}
+	}
+	return sums, nil
+}
+
+// digest adds what lies in a span.
+func (m *Memory) digest(part span, sum *node.Summary) {
+	at := place{id: part.first}
+	for more := true; more; {
+		s := m.rlock(at.id)
+		if whole := at.key == nil && at.id == s.part.first && !part.last.Less(s.part.last); whole {
+			sum.Count += s.sum.Count
+			sum.Hash += s.sum.Hash
+			at, more = place{id: s.part.last.Next()}, s.part.last != part.last
+		} else {
+			at, more = s.page(at, part.last, pageSize, func(r *node.Record) {
+				sum.Count++
+				sum.Hash += EntryHash(r.Key, r.Version)
+			})
+		}
+		s.mu.RUnlock()
+	}
+}
+
+// page visits at most n > 0 of the shard's records, from a place in the shard on, up to the identifier last. It returns the
+// place to go on from, which can lie in the next shard, and whether there may be more.
+func (s *shard) page(at place, last ring.ID, n int, visit func(*node.Record)) (next place, more bool) {
+	end := last
+	if s.part.last.Less(last) {
+		end = s.part.last
+	}
+	next, more = place{id: end.Next()}, end != last
+	if s.tree == nil {
+		return next, more
+	}
+	s.tree.AscendGreaterOrEqual(item{id: at.id, key: at.key}, func(it item) bool {
+		if end.Less(it.id) {
+			return false
+		}
+		if at.key != nil && it.id == at.id && bytes.Equal(it.key, at.key) {
+			return true // the place is behind this record
+		}
+		visit(it.record)
+		if n--; n == 0 {
+			next, more = place{id: it.id, key: it.key}, true
+		}
+		return n > 0
+	})
+	return next, more
+}
+
+// Writable implements node.Store.
+func (m *Memory) Writable() error { return nil }
+
+// Stats implements node.Store.
+func (m *Memory) Stats() node.StoreStats { return node.StoreStats{Records: m.records.Load()} }
+
+// Close implements node.Store.
+func (m *Memory) Close() error { return nil }

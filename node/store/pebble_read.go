@@ -1,0 +1,214 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
+
+// Get implements node.Store.
+func (p *Pebble) Get(key []byte) (r node.Record, ok bool, err error) {
+	if err := p.usable(); err != nil {
+		return node.Record{}, false, err
+	}
+	diskKey := appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key)
+	raw, closer, err := p.db.Get(diskKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return node.Record{}, false, nil
+	}
+	if err == nil {
+		r, err = decodeRecord(diskKey, raw)
+		err = errors.Join(err, closer.Close())
+	}
+	if err != nil {
+		if isCorrupt(err) {
+			p.sawCorrupt(diskKey, err)
+		}
+		return node.Record{}, false, storeError(fmt.Sprintf("get %q", key), err)
+	}
+	return r, true, nil
+}
+
+// Version implements node.Store. It reads the value too, for its checksum.
+func (p *Pebble) Version(key []byte) (node.Version, error) {
+	if err := p.usable(); err != nil {
+		return node.Version{}, err
+	}
+	v, _, err := p.version(appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key))
+	if err != nil {
+		return node.Version{}, storeError(fmt.Sprintf("version of %q", key), err)
+	}
+	return v, nil
+}
+
+func (p *Pebble) version(diskKey []byte) (v node.Version, exists bool, err error) {
+	return p.versionIn(p.db, diskKey)
+}
+
+// versionIn returns the version under a disk key. A corrupt record exists, with the version zero.
+func (p *Pebble) versionIn(in pebble.Reader, diskKey []byte) (v node.Version, exists bool, err error) {
+	raw, closer, err := in.Get(diskKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return node.Version{}, false, nil
+	}
+	if err == nil {
+		v, err = decodeVersion(diskKey, raw)
+		err = errors.Join(err, closer.Close())
+	}
+	if isCorrupt(err) {
+		p.sawCorrupt(diskKey, err)
+		return node.Version{}, true, nil
+	}
+	return v, err == nil, err
+}
+
+// isCorrupt reports a record, or a block of a table, that fails its checksum.
+func isCorrupt(err error) bool {
+	return err != nil && (errors.Is(err, node.ErrCorrupt) || pebble.IsCorruptionError(err))
+}
+
+func (p *Pebble) sawCorrupt(diskKey []byte, err error) {
+	p.corrupt.Add(1)
+	p.corruptLog.Error().Hex("key", userKey(diskKey)).Err(err).Msg("corrupt record")
+}
+
+// List implements node.Store.
+func (p *Pebble) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
+	var entries []node.Entry
+	if limit <= 0 {
+		return nil, nil
+	}
+	parts, at := stretches(arc, from)
+	for i, part := range parts {
+		if i > 0 {
+			at = place{id: part.first}
+		}
+		err := p.scan(at, part.last, func(key []byte, v node.Version) bool {
+			entries = append(entries, node.Entry{Key: bytes.Clone(key), Version: v})
+			return len(entries) < limit
+		})
+		if err != nil {
+			return nil, storeError(fmt.Sprintf("list %v", arc), err)
+		}
+		if len(entries) == limit {
+			break
+		}
+	}
+	return entries, nil
+}
+
+// Digest implements node.Store. It reads the arcs through, checksums included: every comparison of replicas is a scrub of the
+// disk as well.
+func (p *Pebble) Digest(arcs []ring.Arc) ([]node.Summary, error) {
+	sums := make([]node.Summary, len(arcs))
+	for i, arc := range arcs {
+		sum := &sums[i]
+		for _, part := range spans(arc) {
+			err := p.scan(place{id: part.first}, part.last, func(key []byte, v node.Version) bool {
+				sum.Count++
+				sum.Hash += EntryHash(key, v)
+				return true
+			})
+			if err != nil {
+				return nil, storeError(fmt.Sprintf("digest %v", arc), err)
+			}
+		}
+	}
+	return sums, nil
+}
+
+// scan visits the sound records from a place on, up to the identifier last, until visit returns false. key is only
+// valid during the visit.
+func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Version) bool) error {
+	if err := p.usable(); err != nil {
+		return err
+	}
+	upper := []byte{recordSpace + 1}
+	if next := last.Next(); !next.IsZero() {
+		upper = appendDiskKey(nil, next, nil)
+	}
+	lower := appendDiskKey(nil, at.id, at.key)
+	if at.key != nil {
+		lower = append(lower, 0) // the next possible key
+	}
+	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.walk(it, lower, last, visit), it.Close())
+}
+
+func (p *Pebble) walk(it *pebble.Iterator, from []byte, last ring.ID, visit func(key []byte, v node.Version) bool) error {
+	start, seen := ring.ID(from[1:keyOverhead]), 0
+	for ok := it.SeekGE(from); ; {
+		for ; ok; ok = it.Next() {
+			seen++
+			from = append(from[:0], it.Key()...)
+			v, err := p.iteratorVersion(it)
+			if isCorrupt(err) {
+				p.sawCorrupt(from, err)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if !visit(userKey(from), v) {
+				return nil
+			}
+		}
+		err := it.Error()
+		if !isCorrupt(err) {
+			return err
+		}
+		p.sawCorrupt(from, err)
+		at := ring.ID(from[1:keyOverhead])
+		if ok = skipCorrupt(it, at, last, log2(ring.Distance(start, at))-bits.Len(uint(seen))); !ok {
+			return nil
+		}
+	}
+}
+
+func (p *Pebble) iteratorVersion(it *pebble.Iterator) (node.Version, error) {
+	raw, err := it.ValueAndErr()
+	if err != nil {
+		return node.Version{}, err
+	}
+	return decodeVersion(it.Key(), raw)
+}
+
+// skipCorrupt moves an iterator that met a table block that cannot be read, behind the record at id, to a record close
+// behind the block. It returns false if there is none up to the identifier last. Where the block ends nothing tells; so it
+// tries ever farther away until a record can be read. Each attempt costs some 100 ms, as Pebble searches the block for a flipped bit,
+// so the first one is as far away as two records are apart: 2^gap by what was seen of them.
+func skipCorrupt(it *pebble.Iterator, id, last ring.ID, gap int) bool {
+	const smallest = ring.Bits - 48 // among 2^48 records
+	for k := max(gap, smallest); k < ring.Bits; k++ {
+		target := id.Add(ring.PowerOfTwo(k))
+		if target.Less(id) || last.Less(target) {
+			return false
+		}
+		if it.SeekGE(appendDiskKey(nil, target, nil)) {
+			return true
+		}
+		if it.Error() == nil {
+			return false
+		}
+	}
+	return false
+}
+
+// log2 returns the number of bits that a distance takes.
+func log2(distance ring.ID) int {
+	for i, b := range distance {
+		if b != 0 {
+			return 8*(len(distance)-1-i) + bits.Len8(b)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,266 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
+
+const (
+	stripeCount = 1024
+	// chunkRecords bounds how many records, and so stripes, one commit covers: a large batch of a transfer must not keep the small
+	// ones of clients waiting for as long as its version checks take.
+	chunkRecords = 64
+)
+
+// stripe serializes the writers of a key, and of whatever other keys fall to it.
+type stripe struct {
+	mu       sync.Mutex
+	unsynced atomic.Int64 // commits under this stripe that are visible and not synced yet
+}
+
+// lockStripes locks the stripes of the identifiers, in the one order that all take, and returns them.
+func (p *Pebble) lockStripes(ids []ring.ID) []*stripe {
+	numbers := make([]uint16, len(ids))
+	for i, id := range ids {
+		// The last bytes: the first ones are much alike in all that a process holds.
+		numbers[i] = binary.BigEndian.Uint16(id[len(id)-2:]) % stripeCount
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	locked := make([]*stripe, len(numbers))
+	for i, n := range numbers {
+		locked[i] = &p.stripes[n]
+		locked[i].mu.Lock()
+	}
+	return locked
+}
+
+func unlock(stripes []*stripe) {
+	for _, s := range stripes {
+		s.mu.Unlock()
+	}
+}
+
+// change is one commit from the decision to the disk.
+type change struct {
+	stripes []*stripe
+	batch   *pebble.Batch
+	added   int64 // records more than before
+	waits   bool  // it is committed, and its sync to be waited for
+}
+
+// commit makes the batch visible and gives it its place in the log. The stripes are locked before, and not any more after.
+func (p *Pebble) commit(c *change) error {
+	defer unlock(c.stripes)
+	if c.batch.Empty() && !p.leans(c) {
+		return nil
+	}
+	if p.noted.Load() {
+		// Whatever comes after a commit that deletes the note has that commit before it in the log.
+		if err := c.batch.Delete(countKey, nil); err != nil {
+			return err
+		}
+	}
+	if p.opts.Sync != SyncAlways {
+		if err := p.db.Apply(c.batch, pebble.NoSync); err != nil {
+			return err
+		}
+		p.dirty.Store(true)
+		p.noted.Store(false)
+		p.records.Add(c.added)
+		return nil
+	}
+	if c.batch.Empty() {
+		// An empty commit has what was found before it in the log. See the package comment.
+		if err := c.batch.LogData(nil, nil); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.stripes {
+		s.unsynced.Add(1)
+	}
+	c.waits = true
+	if err := p.db.ApplyNoSyncWait(c.batch, pebble.Sync); err != nil {
+		return err
+	}
+	p.noted.Store(false)
+	p.records.Add(c.added)
+	return nil
+}
+
+// leans reports whether what was found under the stripes may not be synced yet. Without SyncAlways, nothing ever counts as unsynced.
+func (p *Pebble) leans(c *change) bool {
+	return slices.ContainsFunc(c.stripes, func(s *stripe) bool { return s.unsynced.Load() > 0 })
+}
+
+// settle waits for the disk.
+func (p *Pebble) settle(c *change) error {
+	if c.waits {
+		if err := c.batch.SyncWait(); err != nil {
+			if !p.space.closing.Load() {
+				p.fail(err)
+			}
+			return err
+		}
+		for _, s := range c.stripes {
+			s.unsynced.Add(-1)
+		}
+	}
+	return c.batch.Close()
+}
+
+// settleAll waits for all changes; the error is that of the first one that failed.
+func (p *Pebble) settleAll(changes []*change) error {
+	var failed error
+	for _, c := range changes {
+		if err := p.settle(c); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// Apply implements node.Store.
+func (p *Pebble) Apply(records []node.Record) ([]node.Version, error) {
+	if err := p.usable(); err != nil {
+		return nil, err
+	}
+	bytes := 0
+	for i := range records {
+		bytes += len(records[i].Key) + len(records[i].Value) + recordOverhead
+	}
+	if err := p.space.admit(bytes); err != nil {
+		return nil, err
+	}
+	versions := make([]node.Version, len(records))
+	slots := inOrder(records)
+	var changes []*change
+	var failed error
+	for len(slots) > 0 && failed == nil {
+		n := min(chunkRecords, len(slots))
+		for n < len(slots) && slots[n].id == slots[n-1].id {
+			n++ // the records of a key stay together
+		}
+		var c *change
+		if c, failed = p.applyChunk(records, slots[:n], versions); c != nil {
+			changes = append(changes, c)
+		}
+		slots = slots[n:]
+	}
+	if err := errors.Join(failed, p.settleAll(changes)); err != nil {
+		return nil, storeError(fmt.Sprintf("apply %d records", len(records)), err)
+	}
+	return versions, nil
+}
+
+// applyChunk commits those of the records that are newer than what is stored.
+func (p *Pebble) applyChunk(records []node.Record, slots []slot, versions []node.Version) (*change, error) {
+	ids := make([]ring.ID, len(slots))
+	for i := range slots {
+		ids[i] = slots[i].id
+	}
+	c := &change{stripes: p.lockStripes(ids), batch: p.db.NewBatch()}
+	var diskKey []byte
+	for len(slots) > 0 {
+		same := slots[:sameKey(records, slots)]
+		slots = slots[len(same):]
+		r := &records[same[0].record]
+		diskKey = appendDiskKey(diskKey[:0], same[0].id, r.Key)
+		stored, exists, err := p.version(diskKey)
+		if err != nil {
+			unlock(c.stripes)
+			return nil, errors.Join(err, c.batch.Close())
+		}
+		if r.Version.Newer(stored) {
+			stored = r.Version
+			if err := put(c.batch, diskKey, r); err != nil {
+				unlock(c.stripes)
+				return nil, errors.Join(err, c.batch.Close())
+			}
+			if !exists {
+				c.added++
+			}
+		}
+		for _, s := range same {
+			versions[s.record] = stored
+		}
+	}
+	if err := p.commit(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// put encodes a record straight into a batch.
+func put(b *pebble.Batch, diskKey []byte, r *node.Record) error {
+	size := recordOverhead
+	if !r.Tombstone {
+		size += len(r.Value)
+	}
+	op := b.SetDeferred(len(diskKey), size)
+	copy(op.Key, diskKey)
+	encodeRecord(op.Value, diskKey, r)
+	return op.Finish()
+}
+
+// Drop implements node.Store. It works on a disk that is full for Apply as long as there is room for the log, since dropping is a way
+// out.
+func (p *Pebble) Drop(entries []node.Entry) (int, error) {
+	if err := p.usable(); err != nil {
+		return 0, err
+	}
+	if err := p.space.admitDrop(); err != nil {
+		return 0, err
+	}
+	dropped := 0
+	var changes []*change
+	var failed error
+	for chunk := range slices.Chunk(entries, chunkRecords) {
+		c, err := p.dropChunk(chunk)
+		if err != nil {
+			failed = err
+			break
+		}
+		dropped -= int(c.added)
+		changes = append(changes, c)
+	}
+	if err := errors.Join(failed, p.settleAll(changes)); err != nil {
+		return dropped, storeError(fmt.Sprintf("drop %d records", len(entries)), err)
+	}
+	return dropped, nil
+}
+
+// dropChunk deletes those of the records that still have the given version.
+func (p *Pebble) dropChunk(entries []node.Entry) (*change, error) {
+	ids := make([]ring.ID, len(entries))
+	for i := range entries {
+		ids[i] = ring.Hash(entries[i].Key)
+	}
+	c := &change{stripes: p.lockStripes(ids), batch: p.db.NewIndexedBatch()}
+	var diskKey []byte
+	for i, e := range entries {
+		diskKey = appendDiskKey(diskKey[:0], ids[i], e.Key)
+		stored, _, err := p.versionIn(c.batch, diskKey)
+		if err == nil && !stored.IsZero() && stored == e.Version {
+			c.added--
+			err = c.batch.Delete(diskKey, nil)
+		}
+		if err != nil {
+			unlock(c.stripes)
+			return nil, errors.Join(err, c.batch.Close())
+		}
+	}
+	if err := p.commit(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
