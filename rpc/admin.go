@@ -1,0 +1,142 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+)
+
+// AdminOptions are what the program around a Server contributes to AdminService.
+type AdminOptions struct {
+	Started time.Time // of the process
+	Store   string    // what kind of store it has: "pebble" or "memory"
+	// Leave hands over all data, leaves the ring and stops the process. It returns when the process has left. nil: not offered.
+	Leave func(ctx context.Context) error
+}
+
+// RegisterAdmin offers AdminService on another gRPC server, because it belongs on a listener for operators.
+func (s *Server) RegisterAdmin(reg grpc.ServiceRegistrar, opts AdminOptions) {
+	chordv1.RegisterAdminServiceServer(reg, adminService{s: s, opts: opts})
+}
+
+// adminService implements AdminService. Its errors are made statuses here, because the gRPC server that it runs on is not ours.
+type adminService struct {
+	chordv1.UnimplementedAdminServiceServer
+	s    *Server
+	opts AdminOptions
+}
+
+// Status describes the process. It answers even before there is a process to describe.
+func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.StatusResponse, error) {
+	l := a.s.local
+	id, _ := l.Cluster()
+	m := &chordv1.StatusResponse{
+		Process: l.Identity.Process[:], Cluster: clusterToProto(id), Addr: l.Addr, Version: l.Version, Incarnation: l.Identity.Incarnation,
+		StartedMs: a.opts.Started.UnixMilli(), Draining: a.s.Draining(), Store: a.opts.Store,
+		Replicas: uint32(l.Config.Replicas), WriteQuorum: uint32(l.Config.WriteQuorum), ReadQuorum: uint32(l.Config.ReadQuorum),
+	}
+	p, err := a.s.process()
+	if err != nil {
+		return m, nil
+	}
+	st := p.Status()
+	m.Ready, m.Records, m.DiskBytes, m.FreeBytes = st.Ready, st.Store.Records, st.Store.DiskBytes, st.Store.FreeBytes
+	if st.StoreError != nil {
+		m.StoreError = clip(st.StoreError.Error())
+	}
+	for _, n := range st.Nodes {
+		m.Nodes = append(m.Nodes, &chordv1.NodeStatus{
+			Self: refToProto(n.View.Self), Predecessor: refToProto(n.View.Pred), Successors: refsToProto(n.View.Succs),
+			Fingers: refsToProto(n.Fingers), Serving: n.Serving, Settled: n.Settled, Group: refsToProto(n.Group), Share: n.View.Arc().Share(),
+		})
+	}
+	return m, nil
+}
+
+// Ring walks the ring as a client would, entering it at this process.
+func (a adminService) Ring(ctx context.Context, _ *chordv1.RingRequest) (*chordv1.RingResponse, error) {
+	ctx, cancel := a.s.bounded(ctx, 0)
+	defer cancel()
+	client, err := NewClient(DefaultClientConfig(a.s.local.Addr))
+	if err != nil {
+		return nil, errorToStatus(err)
+	}
+	defer client.Close()
+	members, err := client.Ring(ctx, nil)
+	if err != nil {
+		return nil, errorToStatus(err)
+	}
+	m := &chordv1.RingResponse{}
+	var views []ring.View
+	for _, member := range members {
+		entry := &chordv1.RingMember{
+			Self: refToProto(member.Node), Predecessor: refToProto(member.View.Pred), Successors: refsToProto(member.View.Succs),
+		}
+		if member.Err != nil {
+			entry.Error = clip(member.Err.Error())
+		} else {
+			views = append(views, member.View)
+		}
+		m.Members = append(m.Members, entry)
+	}
+	for _, broken := range ring.CheckRing(views, a.s.local.Config.Successors) {
+		m.Problems = append(m.Problems, broken.Error())
+	}
+	return m, nil
+}
+
+// Trace looks a key up from this process.
+func (a adminService) Trace(ctx context.Context, request *chordv1.TraceRequest) (*chordv1.TraceResponse, error) {
+	ctx, cancel := a.s.bounded(ctx, 0)
+	defer cancel()
+	if err := a.s.checkOp(node.Op{Key: request.GetKey()}); err != nil {
+		return nil, errorToStatus(err)
+	}
+	p, err := a.s.process()
+	if err != nil {
+		return nil, errorToStatus(err)
+	}
+	found, err := p.Lookup(ctx, ring.Hash(request.GetKey()))
+	if err != nil {
+		return nil, errorToStatus(err)
+	}
+	m := &chordv1.TraceResponse{
+		Id: idToProto(found.ID), Owner: refToProto(found.Owner.Self), Arc: arcToProto(found.Owner.Arc()),
+		Group: refsToProto(found.Owner.Group(a.s.local.Config.Replicas)),
+	}
+	for _, hop := range found.Hops {
+		h := &chordv1.Hop{Node: refToProto(hop.Node), RttNs: hop.RTT.Nanoseconds(), Covered: hop.Covered}
+		if hop.Err != nil {
+			h.Error = clip(hop.Err.Error())
+		}
+		if hop.Node == found.Owner.Self {
+			h.Arc = m.Arc
+		}
+		m.Hops = append(m.Hops, h)
+	}
+	return m, nil
+}
+
+// Leave makes the process leave the ring and end.
+func (a adminService) Leave(ctx context.Context, _ *chordv1.LeaveRequest) (*chordv1.LeaveResponse, error) {
+	if a.opts.Leave == nil {
+		return nil, status.Error(codes.Unimplemented, "this program cannot be made to leave")
+	}
+	if err := a.opts.Leave(ctx); err != nil {
+		return nil, errorToStatus(err)
+	}
+	return &chordv1.LeaveResponse{}, nil
+}
+
+// Drain makes the process refuse clients, or take them again.
+func (a adminService) Drain(_ context.Context, request *chordv1.DrainRequest) (*chordv1.DrainResponse, error) {
+	a.s.SetDraining(!request.GetUndo())
+	return &chordv1.DrainResponse{}, nil
+}

@@ -1,0 +1,289 @@
+package rpc
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+)
+
+// wire sends a message through its encoding, as a connection would.
+func wire[M proto.Message](t testing.TB, m M) M {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := m.ProtoReflect().New().Interface().(M)
+	if err := proto.Unmarshal(b, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// generator makes random values of our types.
+type generator struct{ *rand.Rand }
+
+func (g generator) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(g.Uint32())
+	}
+	return b
+}
+
+func (g generator) id() ring.ID { return ring.ID(g.bytes(20)) }
+
+func (g generator) ref() ring.Ref {
+	return ring.Ref{ID: g.id(), Addr: strings.Repeat("h", g.IntN(20)) + ":7400"}
+}
+
+func (g generator) refs() []ring.Ref {
+	refs := make([]ring.Ref, g.IntN(17))
+	for i := range refs {
+		refs[i] = g.ref()
+	}
+	return refs
+}
+
+func (g generator) arc() ring.Arc { return ring.Arc{After: g.id(), Through: g.id()} }
+
+func (g generator) version() node.Version {
+	return node.Version{Time: g.Uint64()>>1 + 1, Origin: g.Uint64()}
+}
+
+func (g generator) request() (r node.RequestID) {
+	if g.IntN(3) > 0 {
+		copy(r[:], g.bytes(16))
+	}
+	return r
+}
+
+func (g generator) record() node.Record {
+	r := node.Record{Key: g.bytes(1 + g.IntN(30)), Version: g.version(), Request: g.request(), Tombstone: g.IntN(4) == 0}
+	if !r.Tombstone {
+		r.Value = g.bytes(g.IntN(3) * 10)
+	}
+	return r
+}
+
+func (g generator) op() node.Op {
+	op := node.Op{Kind: node.Kind(1 + g.IntN(3)), Key: g.bytes(1 + g.IntN(9)), Level: node.Level(g.IntN(3))}
+	if op.Kind == node.OpPut {
+		op.Value = g.bytes(g.IntN(3))
+	}
+	if op.Kind != node.OpGet {
+		op.Request, op.Retry = g.request(), g.IntN(2) == 0
+	}
+	return op
+}
+
+func TestConvertRoundTrip(t *testing.T) {
+	for seed := range uint64(200) {
+		g := generator{rand.New(rand.NewPCG(1, seed))}
+		check := func(what string, got, want any, err error) {
+			t.Helper()
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d: %s:\ngot  %+v (%v)\nwant %+v", seed, what, got, err, want)
+			}
+		}
+		ref := g.ref()
+		gotRef, err := refFromProto("ref", wire(t, refToProto(ref)))
+		check("ref", gotRef, ref, err)
+
+		arcs := []ring.Arc{g.arc(), g.arc(), ring.FullArc()}
+		gotArcs, err := arcsFromProto("arcs", wire(t, &chordv1.DigestRequest{Arcs: arcsToProto(arcs)}).Arcs)
+		check("arcs", gotArcs, arcs, err)
+
+		view := ring.View{Self: g.ref(), Pred: g.ref(), Succs: g.refs()}
+		gotView, err := viewFromProto(view.Self.ID, wire(t, viewToProto(view)))
+		check("view", gotView, view, err)
+
+		step := ring.Step{Covered: seed%2 == 0, Nodes: g.refs()}
+		gotStep, err := stepFromProto(wire(t, stepToProto(step)))
+		check("step", gotStep, step, err)
+
+		ids := []ring.ID{g.id(), g.id()}
+		gotIDs, err := idsFromProto("avoid", wire(t, &chordv1.RouteRequest{Avoid: idsToProto(ids)}).Avoid)
+		check("ids", gotIDs, ids, err)
+
+		records := []node.Record{g.record(), g.record(), g.record()}
+		gotRecords, err := appendRecords(nil, wire(t, &chordv1.ApplyRequest{Records: recordsToProto(records)}).Records)
+		check("records", gotRecords, records, err)
+
+		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}}
+		gotWants, err := wantsFromProto(wire(t, &chordv1.FetchRequest{Wants: wantsToProto(wants)}).Wants)
+		check("wants", gotWants, wants, err)
+
+		found := []node.Found{{}, {Version: g.version()}, {Version: records[0].Version, Record: records[0]}}
+		gotFound, err := foundFromProto(wire(t, &chordv1.FetchResponse{Found: foundToProto(found)}).Found)
+		check("found", gotFound, found, err)
+
+		entries := []node.Entry{{Key: g.bytes(4), Version: g.version()}}
+		gotEntries, err := entriesFromProto(wire(t, &chordv1.ListResponse{Entries: entriesToProto(entries)}).Entries)
+		check("entries", gotEntries, entries, err)
+
+		summaries := []node.Summary{{}, {Count: g.Uint64(), Hash: g.Uint64()}}
+		gotSummaries := summariesFromProto(wire(t, &chordv1.DigestResponse{Summaries: summariesToProto(summaries)}).Summaries)
+		check("summaries", gotSummaries, summaries, nil)
+
+		versions := []node.Version{{}, g.version()}
+		gotVersions := versionsFromProto(wire(t, &chordv1.ApplyResponse{Versions: versionsToProto(versions)}).Versions)
+		check("versions", gotVersions, versions, nil)
+
+		op, direct := g.op(), seed%3 == 0
+		gotOp, gotDirect, err := opFromProto(wire(t, opToProto(op, direct, 7)))
+		check("op", gotOp, op, err)
+		check("direct", gotDirect, direct, nil)
+
+		result := node.Result{Found: seed%2 == 0, Version: g.version(), Acks: g.IntN(4)}
+		if op.Kind == node.OpGet && result.Found {
+			result.Value = g.bytes(g.IntN(2) * 5)
+		}
+		if !direct {
+			result.Owner, result.Arc = g.ref(), g.arc()
+		}
+		gotResult, err := resultFromProto("peer", op.Kind, wire(t, resultToProto(op.Kind, result, direct)))
+		check("result", gotResult, result, err)
+
+		identity := node.Identity{Process: [16]byte(g.bytes(16)), VNodes: 1 + g.IntN(9), Incarnation: g.Uint64()}
+		gotIdentity, addr, err := identityFromProto("self", wire(t, identityToProto(identity, ref.Addr)))
+		check("identity", gotIdentity, identity, err)
+		check("identity's address", addr, ref.Addr, nil)
+	}
+}
+
+// TestConvertRefuses has one bad message for every check, and the name of the field that the error must contain.
+func TestConvertRefuses(t *testing.T) {
+	id := make([]byte, 20)
+	good := &chordv1.Version{Time: 1}
+	many := func(n int) []*chordv1.Ref { return make([]*chordv1.Ref, n) }
+	ref := func(m *chordv1.Ref) error { _, err := refFromProto("ref", m); return err }
+	rec := func(m *chordv1.Record) error { _, err := recordFromProto(m); return err }
+	op := func(m *chordv1.OpCall) error { _, _, err := opFromProto(m); return err }
+	proc := func(m *chordv1.Process) error { _, _, err := identityFromProto("self", m); return err }
+	for field, err := range map[string]error{
+		"ref: missing":           ref(nil),
+		"ref.id: want 20 bytes":  ref(&chordv1.Ref{Id: id[:19]}),
+		"ref.addr: 262 bytes":    ref(&chordv1.Ref{Id: id, Addr: strings.Repeat("x", 262)}),
+		"nodes: 1025 entries":    second(stepFromProto(&chordv1.RouteResponse{Nodes: many(1025)})),
+		"predecessor: missing":   second(viewFromProto(ring.ID{}, &chordv1.NeighborsResponse{})),
+		"avoid: want 20 bytes":   second(idsFromProto("avoid", [][]byte{{1}})),
+		"arc.after: want":        second(arcFromProto("arc", &chordv1.Arc{After: id[1:], Through: id})),
+		"arc.through: want":      second(arcFromProto("arc", &chordv1.Arc{After: id})),
+		"record: missing":        rec(nil),
+		"record.key: 0 bytes":    rec(&chordv1.Record{Version: good}),
+		"record.key: 65537":      rec(&chordv1.Record{Key: make([]byte, 65537), Version: good}),
+		"record.version: miss":   rec(&chordv1.Record{Key: id}),
+		"record.request: want":   rec(&chordv1.Record{Key: id, Version: good, Request: id}),
+		"record.value: 20 bytes": rec(&chordv1.Record{Key: id, Version: good, Tombstone: true, Value: id}),
+		"found.record.key: 0":    second(foundFromProto([]*chordv1.Found{{Record: &chordv1.Record{Version: good}}})),
+		"wants.key: 0 bytes":     second(wantsFromProto([]*chordv1.Want{nil})),
+		"entries.key: 0 bytes":   second(entriesFromProto([]*chordv1.Entry{{}})),
+		"op: missing":            op(&chordv1.OpCall{}),
+		"level: 3 is not":        op(&chordv1.OpCall{Op: &chordv1.OpCall_Get{Get: &chordv1.GetRequest{Level: 3}}}),
+		"level: -1 is not":       op(&chordv1.OpCall{Op: &chordv1.OpCall_Put{Put: &chordv1.PutRequest{Level: -1}}}),
+		"request: want 16 bytes": op(&chordv1.OpCall{Op: &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{Request: id}}}),
+		"self: missing":          proc(nil),
+		"self.id: want 16 bytes": proc(&chordv1.Process{Id: id, Vnodes: 1, Addr: "a"}),
+		"self.vnodes: 0":         proc(&chordv1.Process{Id: id[:16], Addr: "a"}),
+		"self.addr: missing":     proc(&chordv1.Process{Id: id[:16], Vnodes: 1}),
+		"cluster: want 16 bytes": second(clusterFromProto("cluster", id)),
+		"reply: not to a get":    second(resultFromProto("peer", node.OpGet, &chordv1.OpReply{Reply: &chordv1.OpReply_Put{}})),
+		"served.owner: missing":  second(servedError(&chordv1.Served{})),
+	} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("got %v, want an error with %q", err, field)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func servedError(m *chordv1.Served) (ring.Ref, error) {
+	ref, _, err := servedFromProto(m)
+	return ref, err
+}
+
+// FuzzMessages feeds arbitrary bytes to everything that reads messages: nothing may panic, and what is accepted must survive a round trip.
+func FuzzMessages(f *testing.F) {
+	g := generator{rand.New(rand.NewPCG(1, 1))}
+	for _, m := range []proto.Message{
+		&chordv1.ReplicaBatch{Calls: []*chordv1.ReplicaCall{{Seq: 1, Call: &chordv1.ReplicaCall_Apply{
+			Apply: &chordv1.ApplyRequest{Records: recordsToProto([]node.Record{g.record(), g.record()})},
+		}}}},
+		&chordv1.OpBatch{Calls: []*chordv1.OpCall{opToProto(g.op(), true, 5), opToProto(g.op(), false, 0)}},
+		viewToProto(ring.View{Self: g.ref(), Pred: g.ref(), Succs: g.refs()}),
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var batch chordv1.OpBatch
+		if proto.Unmarshal(b, &batch) == nil {
+			for _, call := range batch.GetCalls() {
+				callBytes(call)
+				op, direct, err := opFromProto(call)
+				if err != nil {
+					continue
+				}
+				again, directAgain, err := opFromProto(wire(t, opToProto(op, direct, 1)))
+				if err != nil || !reflect.DeepEqual(normal(again), normal(op)) || direct != directAgain {
+					t.Fatalf("op %+v became %+v (%v)", op, again, err)
+				}
+			}
+		}
+		var replica chordv1.ReplicaBatch
+		if proto.Unmarshal(b, &replica) == nil {
+			for _, call := range replica.GetCalls() {
+				replicaCallBytes(call)
+				_, _ = wantsFromProto(call.GetFetch().GetWants())
+				records, err := appendRecords(nil, call.GetApply().GetRecords())
+				if err != nil {
+					continue
+				}
+				again, err := appendRecords(nil, wire(t, &chordv1.ApplyRequest{Records: recordsToProto(records)}).Records)
+				if err != nil || len(again) != len(records) {
+					t.Fatalf("records %+v became %+v (%v)", records, again, err)
+				}
+			}
+		}
+		var (
+			neighbors chordv1.NeighborsResponse
+			hello     chordv1.HelloResponse
+			reply     chordv1.OpReply
+			fetched   chordv1.FetchResponse
+		)
+		if proto.Unmarshal(b, &neighbors) == nil {
+			_, _ = viewFromProto(ring.ID{}, &neighbors)
+		}
+		if proto.Unmarshal(b, &hello) == nil {
+			_, _ = helloFromProto("peer", &hello)
+		}
+		if proto.Unmarshal(b, &reply) == nil {
+			_, _ = resultFromProto("peer", node.OpGet, &reply)
+		}
+		if proto.Unmarshal(b, &fetched) == nil {
+			_, _ = foundFromProto(fetched.GetFound())
+		}
+	})
+}
+
+// normal makes no difference between an empty and a missing key.
+func normal(op node.Op) node.Op {
+	op.Key = bytes.Clone(op.Key)
+	if len(op.Key) == 0 {
+		op.Key = nil
+	}
+	return op
+}

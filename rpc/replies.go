@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"runtime"
+	"sync"
+)
+
+// replier gathers the replies of a batch stream into messages: whatever was answered while the message before was being sent. An idle one has
+// no goroutine: whoever has a reply while nobody sends becomes the sender.
+type replier[R any] struct {
+	write   func(replies []R) error
+	observe func(replies int)
+
+	mu      sync.Mutex
+	changed sync.Cond // the queue became shorter, or the stream broke
+	queue   []pendingReply[R]
+	bytes   int  // of the queue
+	sending bool // someone is in flush
+	broken  bool // the stream is gone: what is written goes nowhere
+
+	// Owned by flush, kept for the next time.
+	batch   []pendingReply[R]
+	message []R
+}
+
+type pendingReply[R any] struct {
+	reply R
+	bytes int    // in a message, about
+	sent  func() // called when the reply is on its way, or cannot be sent any more: gives back what the call held
+}
+
+func newReplier[R any](write func([]R) error, observe func(int)) *replier[R] {
+	r := &replier[R]{write: write, observe: observe}
+	r.changed.L = &r.mu
+	return r
+}
+
+// reply queues replies and, if nobody else does, sends. It waits while the queue is full because the caller at the other end does not read.
+func (r *replier[R]) reply(list ...pendingReply[R]) {
+	r.mu.Lock()
+	for r.bytes > maxQueuedBytes && r.sending && !r.broken {
+		r.changed.Wait()
+	}
+	for _, p := range list {
+		r.queue = append(r.queue, p)
+		r.bytes += p.bytes
+	}
+	if r.sending {
+		r.mu.Unlock()
+		return
+	}
+	r.sending = true
+	r.mu.Unlock()
+	r.flush()
+}
+
+// flush sends one message. If there are more replies by then, another goroutine goes on: this one may have work of its own.
+func (r *replier[R]) flush() {
+	// Others are about to have replies too, most of all those whose calls came in the same message. Let them go first: it costs
+	// nothing if there are none.
+	runtime.Gosched()
+	r.mu.Lock()
+	n, bytes := 0, 0
+	for n < len(r.queue) && n < maxBatchCalls && (n == 0 || bytes+r.queue[n].bytes <= maxBatchBytes) {
+		bytes += r.queue[n].bytes
+		n++
+	}
+	r.batch = append(r.batch[:0], r.queue[:n]...)
+	rest := copy(r.queue, r.queue[n:])
+	clear(r.queue[rest:])
+	r.queue = r.queue[:rest]
+	r.bytes -= bytes
+	r.changed.Broadcast()
+	r.mu.Unlock()
+
+	for i := range r.batch {
+		r.message = append(r.message, r.batch[i].reply)
+	}
+	if r.observe != nil {
+		r.observe(n)
+	}
+	err := r.write(r.message)
+	for i := range r.batch {
+		r.batch[i].sent()
+	}
+	clear(r.batch)
+	clear(r.message)
+	r.message = r.message[:0]
+
+	r.mu.Lock()
+	r.broken = r.broken || err != nil
+	r.sending = len(r.queue) > 0
+	more := r.sending
+	r.changed.Broadcast()
+	r.mu.Unlock()
+	if more {
+		go r.flush()
+	}
+}

@@ -1,0 +1,193 @@
+package rpc_test
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/rpc"
+)
+
+// stub is a process that does what a test tells it. What the test does not set answers as a ready process that is alone would.
+type stub struct {
+	notReady  atomic.Bool
+	neighbors func(id ring.ID) (ring.View, error)
+	notify    func(id ring.ID, from ring.Ref) error
+	route     func(at, id ring.ID, avoid []ring.ID) (ring.Step, error)
+	apply     func(ctx context.Context, records []node.Record) ([]node.Version, error)
+	fetch     func(ctx context.Context, wants []node.Want) ([]node.Found, error)
+	digest    func(arcs []ring.Arc) ([]node.Summary, error)
+	list      func(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
+	do        func(ctx context.Context, op node.Op) (node.Result, error)
+	serve     func(ctx context.Context, op node.Op) (node.Result, error)
+	lookup    func(id ring.ID) (node.Lookup, error)
+	status    node.Status
+}
+
+var _ rpc.Processor = (*stub)(nil)
+
+func (s *stub) Ready() bool { return !s.notReady.Load() }
+
+func (s *stub) Neighbors(id ring.ID) (ring.View, error) {
+	if s.neighbors == nil {
+		self := ring.Ref{ID: id}
+		return ring.View{Self: self, Pred: self}, nil
+	}
+	return s.neighbors(id)
+}
+
+func (s *stub) Notify(id ring.ID, from ring.Ref) error {
+	if s.notify == nil {
+		return nil
+	}
+	return s.notify(id, from)
+}
+
+func (s *stub) Route(at, id ring.ID, avoid []ring.ID) (ring.Step, error) {
+	if s.route == nil {
+		return ring.Step{Covered: true}, nil
+	}
+	return s.route(at, id, avoid)
+}
+
+func (s *stub) Apply(ctx context.Context, records []node.Record) ([]node.Version, error) {
+	if s.apply == nil {
+		versions := make([]node.Version, len(records))
+		for i := range records {
+			versions[i] = records[i].Version
+		}
+		return versions, nil
+	}
+	return s.apply(ctx, records)
+}
+
+func (s *stub) Fetch(ctx context.Context, wants []node.Want) ([]node.Found, error) {
+	if s.fetch == nil {
+		return make([]node.Found, len(wants)), nil
+	}
+	return s.fetch(ctx, wants)
+}
+
+func (s *stub) Digest(_ context.Context, arcs []ring.Arc) ([]node.Summary, error) {
+	if s.digest == nil {
+		return make([]node.Summary, len(arcs)), nil
+	}
+	return s.digest(arcs)
+}
+
+func (s *stub) List(_ context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
+	if s.list == nil {
+		return nil, nil
+	}
+	return s.list(arc, from, limit)
+}
+
+func (s *stub) Do(ctx context.Context, op node.Op) (node.Result, error) {
+	if s.do == nil {
+		return node.Result{}, nil
+	}
+	return s.do(ctx, op)
+}
+
+func (s *stub) Serve(ctx context.Context, op node.Op) (node.Result, error) {
+	if s.serve == nil {
+		return node.Result{}, nil
+	}
+	return s.serve(ctx, op)
+}
+
+func (s *stub) Lookup(_ context.Context, id ring.ID) (node.Lookup, error) {
+	if s.lookup == nil {
+		return node.Lookup{ID: id}, nil
+	}
+	return s.lookup(id)
+}
+
+func (s *stub) Status() node.Status { return s.status }
+
+// newLocal describes a process that listens at addr; its process id is made of the number n.
+func newLocal(n byte, addr string) *rpc.Local {
+	cfg := node.DefaultConfig()
+	cfg.RingTimeout = 5 * time.Second // tests that want a short deadline set one
+	cfg.ReplicaTimeout = 5 * time.Second
+	return &rpc.Local{
+		Identity: node.Identity{Process: [16]byte{n}, VNodes: 2, Incarnation: 1}, Addr: addr, Version: "test", Config: cfg,
+	}
+}
+
+// served is a server under test.
+type served struct {
+	*rpc.Server
+	local *rpc.Local
+	addr  string
+	done  chan error
+}
+
+// serve starts a server for proc on a free port.
+func serve(t testing.TB, proc rpc.Processor, opts rpc.ServerOptions) *served {
+	t.Helper()
+	return serveOn(t, listen(t, "127.0.0.1:0"), proc, opts)
+}
+
+func serveOn(t testing.TB, lis net.Listener, proc rpc.Processor, opts rpc.ServerOptions) *served {
+	t.Helper()
+	return serveAs(t, lis, newLocal(1, lis.Addr().String()), proc, opts)
+}
+
+func serveAs(t testing.TB, lis net.Listener, local *rpc.Local, proc rpc.Processor, opts rpc.ServerOptions) *served {
+	t.Helper()
+	s := &served{local: local, addr: local.Addr, done: make(chan error, 1)}
+	s.Server = rpc.NewServer(s.local, proc, opts)
+	go func() { s.done <- s.Serve(lis) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-s.done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+func listen(t testing.TB, addr string) net.Listener {
+	t.Helper()
+	lis, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lis
+}
+
+// newPeers returns the peers of another process.
+func newPeers(t testing.TB, opts ...rpc.PeersOption) *rpc.Peers {
+	t.Helper()
+	p := rpc.NewPeers(newLocal(2, "127.0.0.1:1"), opts...)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until ok holds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func key(n int) []byte { return []byte{'k', byte(n >> 16), byte(n >> 8), byte(n)} }
+
+func record(n int) node.Record {
+	return node.Record{Key: key(n), Value: make([]byte, 100), Version: node.Version{Time: uint64(n) + 1, Origin: 7}}
+}
