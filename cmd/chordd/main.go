@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Exit codes, the same for all programs of the project (docs/operations.md).
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+func main() {
+	// The channel takes both signals of an impatient user.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	os.Exit(run(context.Background(), surroundings{
+		args: os.Args[1:], environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr, signals: signals,
+	}))
+}
+
+// surroundings is what the program gets from outside, so that tests can be the outside.
+type surroundings struct {
+	args           []string
+	environ        []string
+	stdout, stderr io.Writer
+	signals        <-chan os.Signal // asks to stop; the second, to stop now
+}
+
+// run executes a command line and returns the exit code.
+func run(ctx context.Context, s surroundings) int {
+	cmd := newRootCommand(s)
+	cmd.SetArgs(s.args)
+	cmd.SetOut(s.stdout)
+	cmd.SetErr(s.stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(s.stderr, "chordd: %s\n", strings.TrimRight(err.Error(), "\n"))
+	var usage *usageError
+	var config *configError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(s.stderr, `Run "chordd --help" for usage.`)
+		return exitUsage
+	case errors.As(err, &config):
+		fmt.Fprintln(s.stderr, `Run "chordd config" with the same settings to see where each comes from.`)
+		return exitUsage
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	}
+	return exitFailure
+}
+
+// newRootCommand returns chordd with its subcommands. Without one it serves.
+func newRootCommand(sur surroundings) *cobra.Command {
+	s := newSettings()
+	root := &cobra.Command{
+		Use:   "chordd",
+		Short: "A process of a Chord ring: it stores its share of the keys and serves clients",
+		Long: `chordd is one process of a Chord ring, a peer-to-peer key-value store. All processes are equal; each stores its share of the keys.
+
+Every setting is a flag, an environment variable (CHORDD_UPPER_SNAKE, lists separated by commas) or a key in the YAML file that --config
+names; a flag beats the environment, which beats the file. "chordd config" shows what results.`,
+		Example: `  chordd --dev                                              # a ring of five to try things out, in memory
+  chordd                                                    # a ring of one, in ./chord-data
+  chordd --listen 127.0.0.1:7410 --admin 127.0.0.1:7412 \
+         --data ./data2 --join 127.0.0.1:7400               # one more process for it`,
+		Args:          usageArgs(cobra.NoArgs),
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version().String(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.load(sur.environ); err != nil {
+				return err
+			}
+			if s.cfg.Dev {
+				return runDev(cmd.Context(), s, sur)
+			}
+			return runServe(cmd.Context(), s, sur)
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.Flags().SortFlags = false
+	root.Flags().AddFlagSet(s.flags)
+	registerCompletions(root, s.flags)
+	root.AddCommand(newConfigCommand(s, sur), newVersionCommand(sur))
+	return root
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usageArgs makes what check finds wrong with the arguments a usageError.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// flagError makes what is wrong with a flag a usageError in words for the user.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		name := "--" + unknown.GetSpecifiedName()
+		err = fmt.Errorf("unknown flag %s%s", name, didYouMean(name, names))
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		err = fmt.Errorf("--%s: %w", f.Name, valueError(f, invalid.GetValue(), invalid.Unwrap()))
+	}
+	return &usageError{err}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+)
+
+// newConfigCommand returns "chordd config".
+func newConfigCommand(s *settings, sur surroundings) *cobra.Command {
+	output := "table"
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show the effective configuration and where each value comes from",
+		Long: `Show the effective configuration and where each value comes from. It takes all flags of chordd, and reports all that is wrong with them.
+
+The YAML form is itself a configuration file: chordd config -o yaml > chord.yaml`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			wrong := s.load(sur.environ)
+			for _, w := range s.warnings {
+				fmt.Fprintf(sur.stderr, "chordd: warning: %s\n", w)
+			}
+			if err := s.print(sur.stdout, output); err != nil {
+				return fmt.Errorf("print the configuration: %w", err)
+			}
+			return wrong
+		},
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().VarP(newChoice(&output, "table", "json", "yaml"), "output", "o", "format")
+	registerCompletions(cmd, cmd.Flags()) // those of s.flags are registered with the root command already
+	cmd.Flags().AddFlagSet(s.flags)
+	return cmd
+}
+
+// print writes the settings with their origins.
+func (s *settings) print(w io.Writer, format string) error {
+	switch format {
+	case "json":
+		type setting struct {
+			Value  any    `json:"value"`
+			Origin string `json:"origin"`
+		}
+		all := map[string]setting{}
+		for _, name := range s.names() {
+			all[name] = setting{flagValue(s.flags.Lookup(name)), s.origin(name)}
+		}
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	case "yaml":
+		for _, name := range s.names() {
+			text, err := yaml.MarshalWithOptions(map[string]any{name: flagValue(s.flags.Lookup(name))}, yaml.Flow(false))
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "# %s\n%s", s.origin(name), text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SETTING\tVALUE\tORIGIN")
+	for _, name := range s.names() {
+		value := s.flags.Lookup(name).Value
+		text := value.String()
+		if list, ok := value.(pflag.SliceValue); ok {
+			text = strings.Join(list.GetSlice(), ",")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", name, cmp.Or(text, "-"), s.origin(name))
+	}
+	return t.Flush()
+}
+
+// flagValue returns a flag's value as JSON and YAML show it; durations as they are typed.
+func flagValue(f *pflag.Flag) any {
+	if list, ok := f.Value.(pflag.SliceValue); ok {
+		return append([]string{}, list.GetSlice()...) // [] rather than null
+	}
+	text := f.Value.String()
+	switch f.Value.Type() {
+	case "int":
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
+	case "bool":
+		return text == "true"
+	}
+	return text
+}
+
+// build is what "chordd version" shows.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit"` // with "+dirty" if the working tree had changes; empty if unknown
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	Protocol string `json:"protocol"` // package of the wire protocol
+}
+
+// version returns what the Go toolchain recorded in the binary.
+func version() build {
+	b := build{
+		Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Protocol: string(chordv1.File_chord_v1_ring_proto.Package()),
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		b.Version = v
+	}
+	dirty := ""
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			if s.Value == "true" {
+				dirty = "+dirty"
+			}
+		}
+	}
+	if b.Commit != "" {
+		b.Commit += dirty
+	}
+	return b
+}
+
+// String is one line for people.
+func (b build) String() string {
+	commit := ""
+	if b.Commit != "" {
+		commit = ", commit " + b.Commit
+	}
+	return fmt.Sprintf("chordd %s (%s, %s, protocol %s%s)", b.Version, b.Go, b.Platform, b.Protocol, commit)
+}
+
+// newVersionCommand returns "chordd version".
+func newVersionCommand(sur surroundings) *cobra.Command {
+	output := "text"
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show version, commit, Go version and wire protocol",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			if output == "json" {
+				e := json.NewEncoder(sur.stdout)
+				e.SetIndent("", "  ")
+				return e.Encode(version())
+			}
+			_, err := fmt.Fprintln(sur.stdout, version())
+			return err
+		},
+	}
+	cmd.Flags().VarP(newChoice(&output, "text", "json"), "output", "o", "format")
+	registerCompletions(cmd, cmd.Flags())
+	return cmd
+}
