@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/rpc"
+)
+
+// client is what the commands ask of a ring.
+type client interface {
+	Do(ctx context.Context, op node.Op) (node.Result, error)
+	Hello(ctx context.Context) (rpc.Hello, error)
+	Lookup(ctx context.Context, id ring.ID, visit func(rpc.Hop)) (rpc.Trace, error)
+	Ring(ctx context.Context, progress func(asked, known int)) ([]rpc.Member, error)
+	Scan(ctx context.Context, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions,
+		fn func(key, value []byte, version node.Version) error) error
+	Close() error
+}
+
+var _ client = (*rpc.Client)(nil)
+
+// app is the world of a command: its streams, its environment and the way to the ring. Tests fill it with fakes.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+
+	stdinTTY, stdoutTTY, stderrTTY bool
+
+	width     func() int // columns of the terminal on stderr
+	lookupEnv func(string) (string, bool)
+
+	dial      func(cfg rpc.ClientConfig) (client, error)
+	dialAdmin func(addr string) (chordv1.AdminServiceClient, io.Closer, error)
+	diagnose  func(ctx context.Context, addr string) error // why a chordd may not have answered at an address; nil if unclear
+
+	globals globals
+}
+
+// globals are the flags that every command has.
+type globals struct {
+	servers     []string
+	admin       string
+	output      string
+	timeout     time.Duration
+	consistency string
+	quiet       bool
+	noColor     bool
+	noProgress  bool
+
+	level node.Level // parsed from consistency
+}
+
+// The ports of a chordd, for addresses that name none.
+const (
+	defaultPort      = "7400"
+	defaultAdminPort = "7402"
+)
+
+// check completes the global flags and reports what is wrong with them.
+func (g *globals) check() error {
+	if g.output != "text" && g.output != "json" {
+		return usagef("--output %q: want text or json", g.output)
+	}
+	if g.timeout <= 0 {
+		return usagef("--timeout %v: want more than 0", g.timeout)
+	}
+	level, err := node.ParseLevel(g.consistency)
+	if err != nil {
+		return usagef("--consistency %q: want one, quorum or all", g.consistency)
+	}
+	g.level = level
+	if len(g.servers) == 0 {
+		return usagef("--server: want at least one address")
+	}
+	for i, s := range g.servers {
+		if g.servers[i], err = completeAddr(strings.TrimSpace(s), defaultPort); err != nil {
+			return usagef("--server %q: %v", s, err)
+		}
+	}
+	if g.admin != "" {
+		if g.admin, err = completeAddr(g.admin, defaultAdminPort); err != nil {
+			return usagef("--admin %q: %v", g.admin, err)
+		}
+	}
+	return nil
+}
+
+// completeAddr adds the port to an address that has none.
+func completeAddr(addr, port string) (string, error) {
+	if addr == "" {
+		return "", fmt.Errorf("want host:port")
+	}
+	if strings.Contains(addr, "/") {
+		return "", fmt.Errorf("want host:port, not a URL or a path")
+	}
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		host, p = strings.Trim(addr, "[]"), port
+		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+			return "", fmt.Errorf("want host:port")
+		}
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if p == "" {
+		p = port
+	}
+	return net.JoinHostPort(host, p), nil
+}
+
+func (a *app) json() bool { return a.globals.output == "json" }
+
+// open connects to the ring. The connection is made when something is asked of it.
+func (a *app) open() (client, error) {
+	cfg := rpc.DefaultClientConfig(a.globals.servers...)
+	cfg.Timeout = a.globals.timeout
+	cfg.AttemptTimeout = min(cfg.AttemptTimeout, cfg.Timeout)
+	c, err := a.dial(cfg)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	return c, nil
+}
+
+// withClient runs f with a connection to the ring and within the time of --timeout.
+func (a *app) withClient(ctx context.Context, f func(ctx context.Context, c client) error) error {
+	c, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, a.globals.timeout)
+	defer cancel()
+	return f(ctx, c)
+}
+
+// printf writes to stdout what a command has to say to people; -q silences it.
+func (a *app) printf(format string, args ...any) {
+	if !a.globals.quiet {
+		fmt.Fprintf(a.stdout, format, args...)
+	}
+}
+
+// note writes a remark to stderr; -q silences it.
+func (a *app) note(format string, args ...any) {
+	if !a.globals.quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// printJSON writes one line of JSON to stdout.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// progressTo is where a progress bar goes; nil for none.
+func (a *app) progressTo() io.Writer {
+	if !a.stderrTTY || a.globals.noProgress || a.globals.quiet {
+		return nil
+	}
+	return a.stderr
+}
+
+// style colors text, or leaves it as it is.
+type style struct{ on bool }
+
+// styleFor returns the style of a stream.
+func (a *app) styleFor(tty bool) style {
+	noColor, _ := a.lookupEnv("NO_COLOR") // any value but none, see no-color.org
+	return style{on: tty && !a.globals.noColor && noColor == ""}
+}
+
+func (s style) red(text string) string   { return s.paint("31", text) }
+func (s style) green(text string) string { return s.paint("32", text) }
+
+func (s style) paint(code, text string) string {
+	if !s.on {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/node"
+)
+
+// keyFlags are the ways to give a key that cannot stand on a command line: argv ends at a NUL.
+type keyFlags struct {
+	hex, file string
+}
+
+func (k *keyFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&k.hex, "key-hex", "", "the key in `hex`adecimal digits, instead of KEY")
+	cmd.Flags().StringVar(&k.file, "key-file", "", "read the key, byte for byte, from `file` instead of KEY")
+}
+
+func (k *keyFlags) given() bool { return k.hex != "" || k.file != "" }
+
+// count is the number of positional arguments of a command that takes a key and n more.
+func (k *keyFlags) count(n int) cobra.PositionalArgs {
+	return args(func(cmd *cobra.Command, args []string) error {
+		if k.hex != "" && k.file != "" {
+			return errors.New("--key-hex and --key-file exclude each other")
+		}
+		if k.given() {
+			if len(args) == n+1 {
+				return errors.New("KEY and --key-hex or --key-file exclude each other")
+			}
+			return cobra.ExactArgs(n)(cmd, args)
+		}
+		return cobra.ExactArgs(n+1)(cmd, args)
+	})
+}
+
+// take returns the key and the arguments behind it.
+func (k *keyFlags) take(args []string) ([]byte, []string, error) {
+	switch {
+	case k.hex != "":
+		key, err := hex.DecodeString(k.hex)
+		if err != nil {
+			return nil, nil, usagef("--key-hex: %v", err)
+		}
+		return key, args, nil
+	case k.file != "":
+		key, err := readFile(k.file, defaultMaxRead)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--key-file: %w", err)
+		}
+		return key, args, nil
+	}
+	return []byte(args[0]), args[1:], nil
+}
+
+// defaultMaxRead bounds what is read into memory for one key or value, far above any ring's limit.
+const defaultMaxRead = 64 << 20
+
+// readFile reads a file that an argument names; that it is missing is a mistake in the command line.
+func readFile(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, usagef("%v", err)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, path, max)
+}
+
+func readAll(r io.Reader, name string, max int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > max {
+		return nil, usagef("%s is larger than %s bytes, which no ring takes", name, groupDigits(max))
+	}
+	return data, nil
+}
+
+// readValue reads the VALUE argument: "-" is stdin, @FILE a file, and a leading \@ or \- stands for itself.
+func (a *app) readValue(arg string) ([]byte, error) {
+	switch {
+	case arg == "-":
+		return readAll(a.stdin, "standard input", defaultMaxRead)
+	case strings.HasPrefix(arg, "@"):
+		return readFile(arg[1:], defaultMaxRead)
+	case strings.HasPrefix(arg, `\@`), arg == `\-`:
+		return []byte(arg[1:]), nil
+	}
+	return []byte(arg), nil
+}
+
+// opJSON is what put, get and del print with -o json.
+type opJSON struct {
+	jsonPair
+	Version string `json:"version"`
+	Acks    int    `json:"acks"`
+	Existed *bool  `json:"existed,omitempty"` // put, del: whether the key had a value before
+}
+
+func newPut(a *app) *cobra.Command {
+	var key keyFlags
+	cmd := &cobra.Command{
+		Use:   "put KEY VALUE|-|@FILE",
+		Short: "Store a value under a key",
+		Long: `Store a value under a key. It is acknowledged when --consistency replicas have it durably.
+
+The value is the argument itself, what standard input holds (-), or the contents of a file
+(@FILE). A value that begins with @ is written \@..., the value "-" is \-, and -- goes before a
+value that begins with a dash. Key and value may be any bytes.`,
+		Example: `  chord put hello world
+  chord put photo @cat.jpg
+  date | chord put now -
+  chord put temperature -- -12
+  chord put --key-hex 00ff01 'a key with a NUL byte'`,
+		Args: key.count(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, rest, err := key.take(args)
+			if err != nil {
+				return err
+			}
+			v, err := a.readValue(rest[0])
+			if err != nil {
+				return fmt.Errorf("put %q: %w", k, err)
+			}
+			return a.put(cmd.Context(), pair{k, v})
+		},
+	}
+	key.add(cmd)
+	return cmd
+}
+
+func (a *app) put(ctx context.Context, p pair) error {
+	return a.withClient(ctx, func(ctx context.Context, c client) error {
+		if err := checkPair(ctx, c, p); err != nil {
+			return fmt.Errorf("put %s: %w", quoteKey(p.key), err)
+		}
+		r, err := c.Do(ctx, node.Op{Kind: node.OpPut, Key: p.key, Value: p.value, Level: a.globals.level, Request: newRequestID()})
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			return a.printJSON(opResult(p.key, r))
+		}
+		a.printf("ok: version %s, on %s\n", r.Version, plural(int64(r.Acks), "replica"))
+		return nil
+	})
+}
+
+func newGet(a *app) *cobra.Command {
+	var key keyFlags
+	cmd := &cobra.Command{
+		Use:   "get KEY",
+		Short: "Print the value of a key",
+		Long: `Print the value of a key, byte for byte; on a terminal a newline follows if the value does not
+end with one. A key without a value is exit code 3.
+
+With -o json: {"key","value","version","acks"}; key_base64 and value_base64 stand in for what is
+not UTF-8.`,
+		Example: `  chord get hello
+  chord get photo > cat.jpg
+  chord get hello -o json --consistency all`,
+		Args: key.count(0),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, _, err := key.take(args)
+			if err != nil {
+				return err
+			}
+			return a.get(cmd.Context(), k)
+		},
+	}
+	key.add(cmd)
+	return cmd
+}
+
+func (a *app) get(ctx context.Context, key []byte) error {
+	return a.withClient(ctx, func(ctx context.Context, c client) error {
+		if err := checkPair(ctx, c, pair{key: key}); err != nil {
+			return fmt.Errorf("get %s: %w", quoteKey(key), err)
+		}
+		r, err := c.Do(ctx, node.Op{Kind: node.OpGet, Key: key, Level: a.globals.level})
+		if err != nil {
+			return err
+		}
+		if !r.Found {
+			return notFound("get", key)
+		}
+		if a.json() {
+			out := opResult(key, r)
+			out.Value, out.ValueBase64 = textOrBase64(r.Value)
+			out.Existed = nil
+			return a.printJSON(out)
+		}
+		value := r.Value
+		if a.stdoutTTY && !bytes.HasSuffix(value, []byte("\n")) {
+			value = append(bytes.Clone(value), '\n')
+		}
+		_, err = a.stdout.Write(value)
+		return err
+	})
+}
+
+func newDel(a *app) *cobra.Command {
+	var key keyFlags
+	cmd := &cobra.Command{
+		Use:   "del KEY",
+		Short: "Delete a key",
+		Long:  `Delete a key. A key that has no value is exit code 3; it has none afterwards either way.`,
+		Example: `  chord del hello
+  chord del --key-hex 00ff01`,
+		Args: key.count(0),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, _, err := key.take(args)
+			if err != nil {
+				return err
+			}
+			return a.del(cmd.Context(), k)
+		},
+	}
+	key.add(cmd)
+	return cmd
+}
+
+func (a *app) del(ctx context.Context, key []byte) error {
+	return a.withClient(ctx, func(ctx context.Context, c client) error {
+		if err := checkPair(ctx, c, pair{key: key}); err != nil {
+			return fmt.Errorf("delete %s: %w", quoteKey(key), err)
+		}
+		r, err := c.Do(ctx, node.Op{Kind: node.OpDelete, Key: key, Level: a.globals.level, Request: newRequestID()})
+		if err != nil {
+			return err
+		}
+		if !r.Found {
+			return notFound("delete", key)
+		}
+		if a.json() {
+			return a.printJSON(opResult(key, r))
+		}
+		a.printf("ok: version %s, on %s\n", r.Version, plural(int64(r.Acks), "replica"))
+		return nil
+	})
+}
+
+// newRequestID names a write, so that the client may repeat it without harm.
+func newRequestID() (id node.RequestID) {
+	rand.Read(id[:]) // never fails
+	return id
+}
+
+func opResult(key []byte, r node.Result) opJSON {
+	out := opJSON{Version: r.Version.String(), Acks: r.Acks, Existed: &r.Found}
+	out.Key, out.KeyBase64 = textOrBase64(key)
+	return out
+}
+
+func notFound(op string, key []byte) error {
+	return &failure{exit: exitNotFound, code: "NOT_FOUND", message: fmt.Sprintf("%s %s: not found", op, quoteKey(key)), err: errNotFound}
+}
+
+// quoteKey shows a key in a message: quoted, and cut where it is longer than anyone reads.
+func quoteKey(key []byte) string {
+	const most = 64
+	if len(key) <= most {
+		return fmt.Sprintf("%q", key)
+	}
+	return fmt.Sprintf("%q... (%s bytes)", key[:most], groupDigits(int64(len(key))))
+}
+
+// plural writes "1 replica", "2 replicas".
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return groupDigits(n) + " " + noun + "s"
+}

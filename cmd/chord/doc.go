@@ -1,0 +1,8 @@
+// Command chord is the command line of a Chord ring: it puts, gets and deletes keys, traces lookups, shows the ring, moves data in
+// and out in bulk, measures, and operates single processes.
+//
+// The package is thin over rpc.Client. main.go is the process, app.go what a command may use of it, root.go the command tree; one file
+// per command or pair of commands; failure.go turns every error into the text, the JSON and the exit code that scripts rely on.
+// The parts with logic of their own know neither cobra nor the network: importer.go and its checkpoint, lineformat.go, the load
+// generator (load*.go), progress.go and ringsvg.go.
+package main

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/rpc"
+)
+
+// TestGolden runs command lines against a fake ring and compares everything that they print. Directives:
+//
+//	chord [stdin=TEXT] [tty]   input: one command line, words split at blanks, '...' and $'...' as in a shell
+//	env NAME=VALUE ...         for the rest of the file; NAME= unsets
+//	fail NAME                  how the ring fails from here on; none heals it
+//	file NAME                  input: contents of a file in the working directory
+func TestGolden(t *testing.T) {
+	scripts, err := filepath.Abs("testdata/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	datadriven.Walk(t, scripts, func(t *testing.T, path string) {
+		t.Chdir(t.TempDir())
+		w := newWorld()
+		w.ring.members = testMembers()
+		w.ring.trace = testTrace()
+		w.admin.status = *testStatus()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			return golden(t, w, d)
+		})
+	})
+}
+
+func golden(t *testing.T, w *world, d *datadriven.TestData) string {
+	switch d.Cmd {
+	case "chord":
+		stdin := ""
+		d.MaybeScanArgs(t, "stdin", &stdin)
+		w.stdin = strings.NewReader(strings.ReplaceAll(stdin, `\n`, "\n"))
+		w.stdinTTY, w.stdoutTTY = d.HasArg("tty"), d.HasArg("tty")
+		code := w.chord(t, splitWords(t, d.Input)...)
+		return transcript(code, w.out.Bytes(), w.err.Bytes())
+	case "env":
+		for _, arg := range d.CmdArgs {
+			w.env[arg.Key] = strings.Join(arg.Vals, ",")
+		}
+		return ""
+	case "fail":
+		err, ok := goldenFailures[d.CmdArgs[0].Key]
+		if !ok {
+			d.Fatalf(t, "no failure %q", d.CmdArgs[0].Key)
+		}
+		w.ring.down, w.notChord, w.nobody = err, nil, nil
+		switch d.CmdArgs[0].Key {
+		case "not-chord":
+			w.notChord = []string{"127.0.0.1:80"}
+		case "refused", "refused-lookup":
+			w.nobody = []string{testServer}
+		}
+		return ""
+	case "file":
+		if err := os.WriteFile(filepath.Clean(d.CmdArgs[0].Key), []byte(d.Input), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return ""
+	}
+	d.Fatalf(t, "unknown directive %q", d.Cmd)
+	return ""
+}
+
+var leftAfter = regexp.MustCompile(`after [0-9.]+[a-zµ]+`)
+
+// transcript shows streams and exit code; what differs from run to run is replaced.
+func transcript(code int, out, err []byte) string {
+	var b strings.Builder
+	show := func(name string, data []byte) {
+		if len(data) == 0 {
+			return
+		}
+		text := string(data)
+		if !utf8.Valid(data) || strings.ContainsAny(text, "\x00\x1b") {
+			text = fmt.Sprintf("%q\n", data)
+		}
+		for line := range strings.Lines(text) {
+			fmt.Fprintf(&b, "%s| %s\n", name, strings.TrimSuffix(line, "\n"))
+		}
+		if !strings.HasSuffix(text, "\n") {
+			fmt.Fprintf(&b, "%s| (no newline)\n", name)
+		}
+	}
+	show("out", leftAfter.ReplaceAll(out, []byte("after TIME")))
+	show("err", err)
+	fmt.Fprintf(&b, "exit %d\n", code)
+	return b.String()
+}
+
+// splitWords splits a command line like a shell, as far as the scripts need it.
+func splitWords(t *testing.T, line string) (words []string) {
+	t.Helper()
+	line = strings.TrimSpace(line)
+	for line != "" {
+		var word string
+		switch {
+		case strings.HasPrefix(line, "'"):
+			end := strings.Index(line[1:], "'")
+			if end < 0 {
+				t.Fatalf("unbalanced quote: %s", line)
+			}
+			word, line = line[1:end+1], line[end+2:]
+		case strings.HasPrefix(line, "$'"):
+			end := strings.Index(line[2:], "'")
+			if end < 0 {
+				t.Fatalf("unbalanced quote: %s", line)
+			}
+			b, err := unescape([]byte(line[2 : end+2]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			word, line = string(b), line[end+3:]
+		default:
+			word, line, _ = strings.Cut(line, " ")
+		}
+		if n, ok := strings.CutPrefix(word, "LONG"); ok { // LONG1025: a word of that many bytes
+			var length int
+			if _, err := fmt.Sscan(n, &length); err != nil {
+				t.Fatal(err)
+			}
+			word = strings.Repeat("x", length)
+		}
+		words = append(words, word)
+		line = strings.TrimLeft(line, " ")
+	}
+	return words
+}
+
+func opError(op string, write bool, outcome rpc.Outcome, attempts int, addr string, err error) error {
+	return &rpc.OpError{
+		Op: op, Write: write, Outcome: outcome, Attempted: []string{addr}, Attempts: attempts, Elapsed: 1234567 * time.Microsecond, Retryable: true, Err: err,
+	}
+}
+
+const testServer = "127.0.0.1:7400"
+
+var goldenFailures = map[string]error{
+	"none":           nil,
+	"refused":        opError(`put "k"`, true, rpc.NotApplied, 3, testServer, fmt.Errorf("connection refused: %w", node.ErrUnreachable)),
+	"refused-lookup": opError("lookup 8254c329", false, rpc.NotApplied, 1, testServer, fmt.Errorf("%w: dial: %w", node.ErrNoRoute, node.ErrUnreachable)),
+	"not-chord":      opError(`get "k"`, false, rpc.NotApplied, 3, "127.0.0.1:80", fmt.Errorf("malformed answer: %w", node.ErrUnreachable)),
+	"timeout":        opError(`get "k"`, false, rpc.NotApplied, 2, testServer, context.DeadlineExceeded),
+	"unknown":        opError(`put "k"`, true, rpc.OutcomeUnknown, 2, testServer, context.DeadlineExceeded),
+	"consistency":    opError(`get "k"`, false, rpc.NotApplied, 1, testServer, fmt.Errorf("1 of 2: %w", node.ErrConsistency)),
+	"few-acks":       opError(`put "k"`, true, rpc.OutcomeUnknown, 1, testServer, fmt.Errorf("1 of 2: %w", node.ErrConsistency)),
+	"not-ready":      opError(`get "k"`, false, rpc.NotApplied, 1, testServer, node.ErrNotReady),
+	"no-route":       opError(`get "k"`, false, rpc.NotApplied, 1, testServer, node.ErrNoRoute),
+	"full":           opError(`put "k"`, true, rpc.NotApplied, 1, testServer, node.ErrStoreFull),
+	"invalid":        opError(`put "k"`, true, rpc.NotApplied, 0, testServer, fmt.Errorf("%w: the value has 9 bytes, the limit is 8", node.ErrInvalid)),
+	"skew":           opError(`put "k"`, true, rpc.NotApplied, 1, testServer, node.ErrClockSkew),
+	"corrupt":        opError(`get "k"`, false, rpc.NotApplied, 1, testServer, node.ErrCorrupt),
+	"interrupted":    opError(`get "k"`, false, rpc.NotApplied, 1, testServer, context.Canceled),
+	"odd":            errors.New("something else"),
+}
+
+func testTrace() rpc.Trace {
+	m := testMembers()
+	return rpc.Trace{
+		Owner: m[3].View, Group: []ring.Ref{m[3].Node, m[4].Node, m[5].Node}, Elapsed: 987 * time.Microsecond,
+		Hops: []rpc.Hop{
+			{Node: m[0].Node, RTT: 310 * time.Microsecond},
+			{Node: m[1].Node, RTT: time.Second, Err: node.ErrUnreachable},
+			{Node: m[2].Node, Covered: true, RTT: 290 * time.Microsecond},
+			{Node: m[3].Node, Settled: true, Covered: true, Arc: m[3].View.Arc(), RTT: 200 * time.Microsecond},
+		},
+	}
+}
+
+func testStatus() *chordv1.StatusResponse {
+	wire := func(r ring.Ref) *chordv1.Ref { return &chordv1.Ref{Id: r.ID[:], Addr: r.Addr} }
+	m := testMembers()[3]
+	return &chordv1.StatusResponse{
+		Process: bytes.Repeat([]byte{0xab}, 16), Cluster: bytes.Repeat([]byte{0xcd}, 16), Addr: testServer, Version: "v0.1.0", Incarnation: 4,
+		Ready: true, Records: 12345, DiskBytes: 5 << 20, FreeBytes: 7 << 30, Store: "pebble", Replicas: 3, WriteQuorum: 2, ReadQuorum: 2,
+		Nodes: []*chordv1.NodeStatus{{
+			Self: wire(m.Node), Predecessor: wire(m.View.Pred), Successors: []*chordv1.Ref{wire(m.View.Succs[0]), wire(m.View.Succs[1])},
+			Fingers: []*chordv1.Ref{wire(m.View.Succs[1])}, Serving: true, Settled: true, Share: 0.23,
+		}},
+	}
+}
+
+// TestErrorJSON checks the schema of errors with -o json, for every kind of failure, and that stdout stays empty.
+func TestErrorJSON(t *testing.T) {
+	for name, down := range goldenFailures {
+		if down == nil {
+			continue
+		}
+		w := newWorld()
+		w.ring.down = down
+		code := w.chord(t, "get", "k", "-o", "json")
+		if code == exitOK {
+			t.Errorf("%s: exit code 0", name)
+		}
+		if w.out.Len() > 0 {
+			t.Errorf("%s: stdout has %q, want nothing", name, w.out.String())
+		}
+		dec := json.NewDecoder(&w.err)
+		dec.DisallowUnknownFields()
+		var got struct {
+			Error struct {
+				Code      *string  `json:"code"`
+				Message   *string  `json:"message"`
+				Hint      string   `json:"hint"`
+				Attempted []string `json:"attempted"`
+				Retryable *bool    `json:"retryable"`
+			} `json:"error"`
+		}
+		if err := dec.Decode(&got); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got.Error.Code == nil || *got.Error.Code == "" || got.Error.Message == nil || *got.Error.Message == "" || got.Error.Retryable == nil {
+			t.Errorf("%s: a member is missing: %+v", name, got.Error)
+		}
+	}
+}
+
+// TestInterrupted: a command that a signal ends says so and exits with 130.
+func TestInterrupted(t *testing.T) {
+	w := newWorld()
+	w.ring.down = goldenFailures["interrupted"]
+	if got, want := w.chord(t, "get", "k"), exitInterrupted; got != want {
+		t.Errorf("exit code: got %d, want %d", got, want)
+	}
+}
