@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// binDir is where the binaries under test are, once build has made them.
+var binDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "chord-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binDir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var build = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-race=false", "-o", binDir+string(filepath.Separator), "./cmd/chordd", "./cmd/chord")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the programs: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// needPrograms skips a test in short mode, and else makes sure that the programs are built.
+func needPrograms(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// environment is that of this process without what would configure the programs.
+func environment() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "CHORD_") && !strings.HasPrefix(e, "CHORDD_") {
+			env = append(env, e)
+		}
+	}
+	return append(env, "NO_COLOR=1")
+}
+
+// output is what a command that ended left behind.
+type output struct {
+	stdout, stderr string
+	code           int
+}
+
+// chord runs the command line and returns what it printed and its exit code.
+func chord(t *testing.T, args ...string) output {
+	t.Helper()
+	return runProgram(t, 2*time.Minute, "chord", args...)
+}
+
+func runProgram(t *testing.T, limit time.Duration, name string, args ...string) output {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(binDir, name), args...)
+	cmd.Env = environment()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s %s: %v (%v)\n%s", name, strings.Join(args, " "), err, ctx.Err(), stderr.String())
+	}
+	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// mustChord is chord for a command that has to succeed.
+func mustChord(t *testing.T, args ...string) string {
+	t.Helper()
+	out := chord(t, args...)
+	if out.code != 0 {
+		t.Fatalf("chord %s: exit code %d\n%s", strings.Join(args, " "), out.code, out.stderr)
+	}
+	return out.stdout
+}
+
+// eventually waits until check returns nil, and fails with its last error when the time is up.
+func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	start := time.Now()
+	for {
+		err := check()
+		if err == nil {
+			t.Logf("%s after %v", what, time.Since(start).Round(time.Millisecond))
+			return
+		}
+		if time.Since(start) > limit {
+			t.Fatalf("not %s after %v: %v", what, limit, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// chordd is a process under test: its place and settings, which outlive what is running there at the moment.
+type chordd struct {
+	t      *testing.T
+	name   string
+	listen string // HOST:PORT, the same through all restarts
+	admin  string
+	data   string
+	args   []string // besides the addresses and the data directory
+	log    string   // file with everything that it ever printed
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended
+}
+
+// newChordd prepares a process in a directory of its own; nothing is started yet.
+func newChordd(t *testing.T, name string, args ...string) *chordd {
+	t.Helper()
+	dir := t.TempDir()
+	d := &chordd{
+		t: t, name: name, listen: freeAddr(t), admin: freeAddr(t),
+		data: filepath.Join(dir, "data"), args: args, log: filepath.Join(dir, "log"),
+	}
+	t.Cleanup(func() {
+		d.kill()
+		if t.Failed() {
+			t.Logf("end of the log of %s (%s):\n%s", name, d.listen, d.tail(4<<10))
+		}
+	})
+	return d
+}
+
+// freeAddr returns a loopback address with a port that nobody listens on, below the range from which the kernel takes ports for
+// outgoing connections, so that none of those gets in the way of a restart.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// start runs the process, with more arguments for this time only.
+func (d *chordd) start(more ...string) {
+	d.t.Helper()
+	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close() // the process has its own descriptor
+	args := append([]string{"--listen", d.listen, "--admin", d.admin, "--data", d.data}, d.args...)
+	d.cmd = exec.Command(filepath.Join(binDir, "chordd"), append(args, more...)...)
+	d.cmd.Env = environment()
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		_ = cmd.Wait() // the exit code is in cmd.ProcessState
+		close(exited)
+	}(d.cmd, d.exited)
+}
+
+// running reports whether the process was started and has not ended.
+func (d *chordd) running() bool {
+	if d.exited == nil {
+		return false
+	}
+	select {
+	case <-d.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process as a crash does: by SIGKILL.
+func (d *chordd) kill() {
+	if d.running() {
+		_ = d.cmd.Process.Kill() // fails only if it has just ended
+		<-d.exited
+	}
+}
+
+// terminate asks the process to stop and returns its exit code.
+func (d *chordd) terminate(limit time.Duration) int {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		d.t.Fatalf("%s: %v", d.name, err)
+	}
+	return d.wait(limit)
+}
+
+// wait waits for the process to end and returns its exit code.
+func (d *chordd) wait(limit time.Duration) int {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(limit):
+		d.t.Fatalf("%s has not ended after %v", d.name, limit)
+	}
+	return d.cmd.ProcessState.ExitCode()
+}
+
+// ready returns nil when the process says that it is a member and serves.
+func (d *chordd) ready() error {
+	if !d.running() {
+		return fmt.Errorf("%s has ended", d.name)
+	}
+	_, err := d.get("/readyz")
+	return err
+}
+
+// get reads a page of the admin listener; an answer other than 200 is an error.
+func (d *chordd) get(path string) (string, error) {
+	client := http.Client{Timeout: time.Second}
+	resp, err := client.Get("http://" + d.admin + path)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", d.name, resp.Status, bytes.TrimSpace(body))
+	}
+	return string(body), err
+}
+
+// waitReady waits until all of the processes are ready.
+func waitReady(t *testing.T, processes ...*chordd) {
+	t.Helper()
+	eventually(t, 20*time.Second, "ready", func() error {
+		var errs []error
+		for _, d := range processes {
+			errs = append(errs, d.ready())
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// tail returns the last bytes of the log, from the beginning of a line on.
+func (d *chordd) tail(most int64) string {
+	f, err := os.Open(d.log)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if end, err := f.Seek(0, io.SeekEnd); err == nil {
+		_, _ = f.Seek(max(0, end-most), io.SeekStart) // a seek inside the file does not fail
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return err.Error()
+	}
+	if _, rest, ok := strings.Cut(string(text), "\n"); ok && int64(len(text)) == most {
+		return rest
+	}
+	return string(text)
+}

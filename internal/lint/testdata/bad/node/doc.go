@@ -1,0 +1,2 @@
+// Package node does what the node must not.
+package node

@@ -1,0 +1,2 @@
+// Package ring does what the ring must not.
+package ring
