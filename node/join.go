@@ -140,45 +140,48 @@ func (n *vnode) accepted(ctx context.Context) error {
 	return fmt.Errorf("%w: the successor %v does not accept this node", ErrNoRoute, n.snap.Load().view.Succs)
 }
 
-// preceding returns the view of the live node after which this one belongs.
+// preceding returns the view of the live node after which this one belongs, without the dead nodes that its list has before this one: it
+// is about to drop them itself.
 func (n *vnode) preceding(ctx context.Context, seed ring.Ref) (ring.View, error) {
 	w := walk{p: n.p, id: n.self.ID}
 	w.start(seed)
-	covered, err := w.approach(ctx)
+	owner, err := w.find(ctx)
 	if err != nil {
 		return ring.View{}, err
 	}
-	at := w.from // the seed's address without an id, if the seed's own list covers the place
-	if at.ID.IsZero() || slices.ContainsFunc(covered, func(r ring.Ref) bool { return r.ID == at.ID }) {
-		owner, ok := w.settle(ctx, covered)
-		if !ok {
-			return ring.View{}, fmt.Errorf("%w: nobody who should own %s answered", ErrNoRoute, n.self.ID.Short())
+	v, err := n.p.callNeighbors(ctx, owner.Pred)
+	if dead(err) {
+		// The owner does not know yet who comes before its dead predecessor. Whoever covers that one's place stands before it.
+		w := walk{p: n.p, id: owner.Pred.ID}
+		w.start(owner.Self)
+		if _, err = w.approach(ctx); err == nil {
+			v, err = n.p.callNeighbors(ctx, w.from)
 		}
-		at = owner.Pred
 	}
 	for range n.p.cfg.MaxHops {
-		v, err := n.p.callNeighbors(ctx, at)
 		if err != nil {
-			return ring.View{}, fmt.Errorf("ask %v: %w", at, err)
+			return ring.View{}, err
 		}
-		next, ok := n.nearer(ctx, v)
+		next, ok := n.nearer(ctx, &v)
 		if !ok {
 			return v, nil
 		}
-		at = next
+		v, err = n.p.callNeighbors(ctx, next)
 	}
-	return ring.View{}, fmt.Errorf("%w: more than %d nodes on the way", ErrNoRoute, n.p.cfg.MaxHops)
+	return ring.View{}, fmt.Errorf("%w: more than %d calls", ErrNoRoute, n.p.cfg.MaxHops)
 }
 
-// nearer returns the last live node of v's list that still lies before this one.
-func (n *vnode) nearer(ctx context.Context, v ring.View) (ring.Ref, bool) {
-	for _, s := range slices.Backward(v.Succs) {
-		if !ring.Between(v.Self.ID, s.ID, n.self.ID) {
-			continue
-		}
+// nearer returns the last live node of v's list that still lies before this one. If there is none, it cuts those that do not answer.
+func (n *vnode) nearer(ctx context.Context, v *ring.View) (ring.Ref, bool) {
+	before := 0
+	for before < len(v.Succs) && ring.Between(v.Self.ID, v.Succs[before].ID, n.self.ID) {
+		before++
+	}
+	for _, s := range slices.Backward(v.Succs[:before]) {
 		if _, err := n.p.callNeighbors(ctx, s); err == nil {
 			return s, true
 		}
 	}
+	v.Succs = v.Succs[before:]
 	return ring.Ref{}, false
 }

@@ -15,6 +15,9 @@ func (p *Process) Leave(ctx context.Context) error {
 	if !p.phase.CompareAndSwap(member, leaving) {
 		return fmt.Errorf("leave: %w", ErrNotReady)
 	}
+	for _, n := range p.nodes {
+		n.stabilize(ctx) // whoever joined just now is not in the lists yet
+	}
 	err := p.handOver(ctx)
 	p.phase.Store(closing)
 	if err == nil {

@@ -35,16 +35,8 @@ func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
 func (p *Process) lookup(ctx context.Context, id ring.ID, via ring.Ref) (Lookup, error) {
 	w := walk{p: p, id: id}
 	w.start(via)
-	for range p.cfg.MaxHops {
-		covered, err := w.approach(ctx)
-		if err != nil {
-			return Lookup{ID: id, Hops: w.hops}, err
-		}
-		if owner, ok := w.settle(ctx, covered); ok {
-			return Lookup{ID: id, Owner: owner, Hops: w.hops}, nil
-		}
-	}
-	return Lookup{ID: id, Hops: w.hops}, fmt.Errorf("%w: %d calls made", ErrNoRoute, len(w.hops))
+	owner, err := w.find(ctx)
+	return Lookup{ID: id, Owner: owner, Hops: w.hops}, err
 }
 
 // walk is one lookup under way.
@@ -63,6 +55,20 @@ func (w *walk) start(via ring.Ref) {
 	if w.local = via.IsZero(); !w.local {
 		w.open = append(w.open, via)
 	}
+}
+
+// find returns the view of the owner.
+func (w *walk) find(ctx context.Context) (ring.View, error) {
+	for range w.p.cfg.MaxHops {
+		candidates, err := w.approach(ctx)
+		if err != nil {
+			return ring.View{}, err
+		}
+		if owner, ok := w.settle(ctx, candidates); ok {
+			return owner, nil
+		}
+	}
+	return ring.View{}, fmt.Errorf("%w: %d calls made", ErrNoRoute, len(w.hops))
 }
 
 // localStep answers a Route from whichever of the own nodes knows the shortest way: one whose list covers id, naming the closest

@@ -297,3 +297,20 @@ func wantIs(t *testing.T, what string, err, want error) {
 		t.Errorf("%s: got error %v, want %v", what, err, want)
 	}
 }
+
+// A process that is killed and comes back at once still stands in everybody's lists, under identifiers that do not answer yet.
+func TestQuickRestart(t *testing.T) {
+	for seed := range uint64(5) {
+		inCluster(t, seed, node.DefaultConfig(), func(c *cluster) {
+			procs := c.bootstrap(3, 8)
+			c.converge(30 * time.Second)
+			c.kill(procs[0])
+			time.Sleep(time.Duration(seed) * 500 * time.Millisecond)
+			back := c.restart(procs[0].id, procs[0].addr, procs[0].store)
+			c.eventually(5*time.Second, func() error {
+				return back.Join(c.t.Context(), []string{procs[1].addr})
+			})
+			c.converge(30 * time.Second)
+		})
+	}
+}
