@@ -402,3 +402,45 @@ func groupOf(c *cluster, key []byte) []string {
 	}
 	return addrs
 }
+
+// All processes die at once and come back one by one. Until enough are back a read may fail, but it never denies what was acknowledged.
+func TestWholeRingRestart(t *testing.T) {
+	for seed := range uint64(3) {
+		inCluster(t, seed, node.DefaultConfig(), func(c *cluster) {
+			procs := c.bootstrap(5, 8)
+			keys := c.putMany(300)
+			c.converge(30 * time.Second)
+			for _, p := range procs {
+				c.kill(p)
+			}
+			time.Sleep(time.Minute)
+			denied := func(when string) {
+				for _, p := range c.all() {
+					for _, key := range keys {
+						r, err := p.Do(c.t.Context(), node.Op{Kind: node.OpGet, Key: key})
+						if err == nil && !r.Found {
+							c.t.Fatalf("%s: %q is denied by %s", when, key, p.addr)
+						}
+						if errors.Is(err, node.ErrConsistency) {
+							break // too few are back: one key tells
+						}
+					}
+				}
+			}
+			for i, p := range procs {
+				back := c.restart(p.id, p.addr, p.store)
+				if i == 0 {
+					if err := back.Bootstrap(back.Nodes()); err != nil {
+						c.t.Fatal(err)
+					}
+				} else if err := back.Join(c.t.Context(), []string{procs[0].addr}); err != nil {
+					c.t.Fatal(err)
+				}
+				denied(fmt.Sprint(i+1, " of 5 are back"))
+			}
+			c.converge(30 * time.Second)
+			c.wantAll(keys)
+			c.copies(30*time.Second, keys)
+		})
+	}
+}

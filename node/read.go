@@ -41,6 +41,10 @@ func (n *vnode) read(ctx context.Context, s *snapshot, op Op) (Result, error) {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
+	if newest.Version.IsZero() && !s.settled && len(s.group) < p.cfg.Replicas {
+		// A ring that starts again process by process: those that have the key may not be back yet.
+		return Result{}, fmt.Errorf("%w: not found by %d processes, but the ring is still gathering", ErrConsistency, len(q.answers))
+	}
 	if need > 1 {
 		q.repair(ctx, s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
