@@ -17,23 +17,36 @@ func dead(err error) bool {
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoNode) || errors.Is(err, ErrNotReady)
 }
 
-// call runs f, which calls the node to, with a deadline. A peer that does not answer becomes suspect, but not by missing a deadline shorter
-// than RingTimeout.
+// call runs f, which calls the node to, with a deadline; with ownDeadline as timeout ctx has one already, that of this call. A peer that does not
+// answer becomes suspect, but not by missing a deadline shorter than RingTimeout.
 func (p *Process) call(ctx context.Context, to ring.Ref, timeout time.Duration, f func(ctx context.Context) error) error {
-	callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := f(callCtx)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = errors.Join(ErrUnreachable, err) // the call's own deadline, not the caller's
+	own := timeout == ownDeadline
+	callCtx := ctx
+	if !own {
+		var cancel context.CancelFunc
+		callCtx, cancel = p.rt.WithTimeout(ctx, timeout)
+		defer cancel()
 	}
-	switch {
-	case err == nil:
+	err := f(callCtx)
+	if err == nil {
 		p.memory.trust(to.Addr)
-	case errors.Is(err, ErrUnreachable) && ctx.Err() == nil && (timeout >= p.cfg.RingTimeout || !errors.Is(err, context.DeadlineExceeded)):
+		return nil
+	}
+	if !own && ctx.Err() != nil {
+		return err // the caller's deadline says nothing about the peer
+	}
+	late := errors.Is(err, context.DeadlineExceeded)
+	if late {
+		err = errors.Join(ErrUnreachable, err)
+	}
+	if errors.Is(err, ErrUnreachable) && !(late && !own && timeout < p.cfg.RingTimeout) {
 		p.suspect(to, err)
 	}
 	return err
 }
+
+// ownDeadline is a timeout for call.
+const ownDeadline = 0
 
 // suspect remembers that the process that hosts ref did not answer. Nodes whose first successor it hosts find out for
 // themselves at once.
@@ -111,11 +124,11 @@ func (p *Process) callRoute(ctx context.Context, to ring.Ref, id ring.ID, avoid 
 	return s, err
 }
 
-func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) (versions []Version, err error) {
+func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record, timeout time.Duration) (versions []Version, err error) {
 	if to.Addr == p.addr {
 		return p.store.Apply(records)
 	}
-	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
+	err = p.call(ctx, to, timeout, func(ctx context.Context) error {
 		versions, err = p.peers.Apply(ctx, to, records)
 		return err
 	})

@@ -77,10 +77,17 @@ func (c Config) Validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"stabilize interval", c.StabilizeInterval}, {"fix-fingers interval", c.FixFingersInterval},
-		{"repair interval", c.RepairInterval}, {"sweep interval", c.SweepInterval}, {"settle delay", c.SettleDelay}, {"heal interval", c.HealInterval},
-		{"ring timeout", c.RingTimeout}, {"replica timeout", c.ReplicaTimeout},
-		{"hedge delay", c.HedgeDelay}, {"suspect time", c.SuspectTime}, {"pin time", c.PinTime},
+		{"stabilize interval", c.StabilizeInterval},
+		{"fix-fingers interval", c.FixFingersInterval},
+		{"repair interval", c.RepairInterval},
+		{"sweep interval", c.SweepInterval},
+		{"settle delay", c.SettleDelay},
+		{"heal interval", c.HealInterval},
+		{"ring timeout", c.RingTimeout},
+		{"replica timeout", c.ReplicaTimeout},
+		{"hedge delay", c.HedgeDelay},
+		{"suspect time", c.SuspectTime},
+		{"pin time", c.PinTime},
 		{"max clock ahead", c.MaxClockAhead},
 	} {
 		if d.d <= 0 {
@@ -91,8 +98,10 @@ func (c Config) Validate() error {
 		name string
 		n    int
 	}{
-		{"max hops", c.MaxHops}, {"max attempts", c.MaxAttempts},
-		{"batch records", c.BatchRecords}, {"batch bytes", c.BatchBytes},
+		{"max hops", c.MaxHops},
+		{"max attempts", c.MaxAttempts},
+		{"batch records", c.BatchRecords},
+		{"batch bytes", c.BatchBytes},
 	} {
 		if n.n < 1 {
 			bad("%s: %d, want at least 1", n.name, n.n)

@@ -10,6 +10,13 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
+// Recall tells a process that was a member before which others it knew then, by their addresses: it looks for them if they are in another
+// ring, and while the ring has fewer than N processes and one of these has not been seen, a read does not deny a key that nobody
+// present has. Call it before Bootstrap or Join.
+func (p *Process) Recall(addrs []string) {
+	p.memory.recall(slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return a == p.addr }))
+}
+
 // Bootstrap makes the process a member of the ideal ring of all given nodes, its own among them; every process that hosts
 // one of them must be given the same. With nothing but its own nodes it starts a ring of its own. The proof of [Zave] holds for rings that
 // start with at least Config.Successors + 1 nodes.

@@ -14,8 +14,13 @@ type Live struct {
 
 	mu     sync.Mutex
 	timers map[*timer]struct{} // that have not fired
+	idle   []chan func()       // goroutines that wait for the next task, the one that worked last at the end
 	closed bool
 }
+
+// maxIdle bounds the goroutines that wait for work. A task on one that has worked before finds its stack grown: growing a new one to the
+// depth of a gRPC call costs more than the call.
+const maxIdle = 256
 
 type timer struct{ *time.Timer }
 
@@ -33,6 +38,10 @@ func (l *Live) Close() {
 		t.Stop()
 	}
 	clear(l.timers)
+	for _, next := range l.idle {
+		close(next)
+	}
+	l.idle = nil
 	l.mu.Unlock()
 	l.tasks.Wait()
 }
@@ -44,7 +53,36 @@ func (l *Live) Now() time.Time { return time.Now() }
 func (l *Live) Uint64() uint64 { return rand.Uint64() }
 
 // Go implements Runtime.
-func (l *Live) Go(f func()) { l.tasks.Go(f) }
+func (l *Live) Go(f func()) {
+	l.tasks.Add(1)
+	l.mu.Lock()
+	var next chan func()
+	if n := len(l.idle); n > 0 {
+		next, l.idle = l.idle[n-1], l.idle[:n-1]
+	}
+	l.mu.Unlock()
+	if next != nil {
+		next <- f // never blocks: the goroutine took its channel off the list when it was given its last task
+		return
+	}
+	go l.work(f)
+}
+
+// work runs tasks until there are enough idle goroutines, or none is wanted any more.
+func (l *Live) work(f func()) {
+	next := make(chan func(), 1)
+	for ok := true; ok; f, ok = <-next {
+		f()
+		l.mu.Lock()
+		if l.closed || len(l.idle) == maxIdle {
+			close(next)
+		} else {
+			l.idle = append(l.idle, next)
+		}
+		l.mu.Unlock()
+		l.tasks.Done()
+	}
+}
 
 // AfterFunc implements Runtime.
 func (l *Live) AfterFunc(d time.Duration, f func()) (stop func()) {
@@ -100,6 +138,9 @@ func (l *Live) WithTimeout(ctx context.Context, d time.Duration) (context.Contex
 
 // Gather implements Runtime. A single call runs on the caller's goroutine.
 func (l *Live) Gather(n int, call func(i int) error, done func(i int, err error) (enough bool)) {
+	if n == 0 {
+		return
+	}
 	if n == 1 {
 		done(0, call(0))
 		return
@@ -110,7 +151,7 @@ func (l *Live) Gather(n int, call func(i int) error, done func(i int, err error)
 	}
 	results := make(chan result, n) // so that late calls never block
 	for i := range n {
-		l.tasks.Go(func() { results <- result{i, call(i)} })
+		l.Go(func() { results <- result{i, call(i)} })
 	}
 	for range n {
 		if r := <-results; done(r.i, r.err) {

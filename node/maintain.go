@@ -106,6 +106,7 @@ func (n *vnode) notify(ctx context.Context, succ ring.View) {
 // rectify works off the nodes that notified this one. [Zave] adopts a closer one unseen; here it must answer under the identifier it
 // claims, so that a forged notify changes nothing.
 func (n *vnode) rectify(ctx context.Context) {
+	// Bound: there is one candidate at a time, and only another notify makes a new one.
 	for c, ok := n.takeCandidate(); ok; c, ok = n.takeCandidate() {
 		if _, err := n.p.callNeighbors(ctx, c); err != nil {
 			continue
@@ -148,8 +149,13 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if after == before {
 		return done
 	}
-	if err := n.check(); err != nil && n.p.events.Violation != nil {
-		n.p.events.Violation(n.self, err)
+	if err := n.check(); err != nil {
+		if invariants {
+			panic(err)
+		}
+		if n.p.events.Violation != nil {
+			n.p.events.Violation(n.self, err)
+		}
 	}
 	n.p.memory.meet(after.view.Succs, n.p.addr)
 	if after.epoch == before.epoch {

@@ -41,8 +41,8 @@ func (n *vnode) read(ctx context.Context, s *snapshot, op Op) (Result, error) {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
-	if newest.Version.IsZero() && !s.settled && len(s.group) < p.cfg.Replicas {
-		// A ring that starts again process by process: those that have the key may not be back yet.
+	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !(s.settled && p.memory.complete()) {
+		// The ring starts again process by process: those that have the key may not be back yet.
 		return Result{}, fmt.Errorf("%w: not found by %d processes, but the ring is still gathering", ErrConsistency, len(q.answers))
 	}
 	if need > 1 {
@@ -165,7 +165,7 @@ func (q *quorumRead) repair(ctx context.Context, group []ring.Ref, holders int) 
 	detached := context.WithoutCancel(ctx)
 	records := []Record{q.newest}
 	q.p.rt.Gather(len(stale), func(i int) error {
-		_, err := q.p.callApply(detached, stale[i], records)
+		_, err := q.p.callApply(detached, stale[i], records, q.p.cfg.ReplicaTimeout)
 		return err
 	}, func(_ int, err error) bool {
 		if err == nil {

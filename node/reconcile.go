@@ -89,6 +89,7 @@ func (r *reconciliation) exchange(ctx context.Context, arc ring.Arc) error {
 	}}
 	var send []Entry
 	var fetch []Want
+	// Bound: each turn takes an entry off a list, and both lists end.
 	for ours.fill() && theirs.fill() && (!ours.done() || !theirs.done()) {
 		var us, them Entry
 		switch order := inRingOrder(arc, &ours, &theirs); {
@@ -207,7 +208,7 @@ func (r *reconciliation) send(ctx context.Context, entries []Entry) error {
 }
 
 func (r *reconciliation) apply(ctx context.Context, batch []Record) error {
-	versions, err := r.p.callApply(ctx, r.peer, batch)
+	versions, err := r.p.callApply(ctx, r.peer, batch, r.p.cfg.ReplicaTimeout)
 	if err != nil {
 		return err
 	}

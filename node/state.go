@@ -184,6 +184,7 @@ type memory struct {
 	mu       sync.Mutex
 	pins     []pin
 	known    []string             // addresses of other processes, most recently seen last
+	absent   []string             // those known from an earlier run that have not been seen in this one
 	suspects map[string]time.Time // until when a process is asked last
 
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
@@ -266,7 +267,26 @@ func (m *memory) pinned(arc ring.Arc, now time.Time) bool {
 	})
 }
 
-// meet remembers addresses of processes.
+// recall adds addresses known from an earlier run.
+func (m *memory) recall(addrs []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range addrs {
+		if !slices.Contains(m.known, a) && len(m.known) < maxKnown {
+			m.known = append(m.known, a)
+			m.absent = append(m.absent, a)
+		}
+	}
+}
+
+// complete reports whether everybody known from an earlier run has been seen in this one.
+func (m *memory) complete() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.absent) == 0
+}
+
+// meet remembers addresses of processes that are in the ring.
 func (m *memory) meet(refs []ring.Ref, own string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,6 +294,7 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 		if r.Addr == own {
 			continue
 		}
+		m.absent = slices.DeleteFunc(m.absent, func(a string) bool { return a == r.Addr })
 		if i := slices.Index(m.known, r.Addr); i >= 0 {
 			m.known = slices.Delete(m.known, i, i+1)
 		} else if len(m.known) == maxKnown {

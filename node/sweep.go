@@ -25,6 +25,7 @@ func (p *Process) sweep(ctx context.Context) {
 func (p *Process) eachArc(ctx context.Context, f func(ctx context.Context, arc ring.Arc, owner ring.View) error) error {
 	var errs []error
 	rest := ring.FullArc()
+	// Bound: the nodes of the ring; each turn moves on past at least one.
 	for ctx.Err() == nil {
 		first, err := p.store.List(rest, Cursor{}, 1)
 		if err != nil || len(first) == 0 {
@@ -73,6 +74,7 @@ func (p *Process) sweepArc(ctx context.Context, arc ring.Arc, owner ring.View) e
 func (p *Process) giveAway(ctx context.Context, arc ring.Arc, group []ring.Ref) error {
 	ctx, cancel := p.rt.WithTimeout(ctx, 6*p.cfg.PinTime)
 	defer cancel()
+	// Bound: the records of the arc, and the deadline; each turn moves on past a page of them.
 	for {
 		// The page ends where its last record lies; only its own records are dropped.
 		entries, err := p.store.List(arc, Cursor{}, p.cfg.BatchRecords)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -130,9 +131,17 @@ func (p *Process) replicate(ctx context.Context, group []ring.Ref, r Record, nee
 	ownDone := false
 	records := []Record{r}
 	stored := make([]Version, len(targets))
-	detached := context.WithoutCancel(ctx) // the call that this write answers ends when W have it
+	// The call that this write answers ends when W have it; the others go on.
+	detached, cancel := p.rt.WithTimeout(context.WithoutCancel(ctx), p.cfg.ReplicaTimeout)
+	var left atomic.Int32
+	left.Store(int32(len(targets)))
 	p.rt.Gather(len(targets), func(i int) error {
-		versions, err := p.callApply(detached, targets[i], records)
+		defer func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		}()
+		versions, err := p.callApply(detached, targets[i], records, ownDeadline)
 		if err == nil && len(versions) != 1 {
 			err = fmt.Errorf("%w: %d versions for one record", ErrInvalid, len(versions))
 		}

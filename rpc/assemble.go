@@ -17,7 +17,7 @@ import (
 // assembleInterval is the time between two rounds of introductions while processes wait for one another.
 const assembleInterval = 200 * time.Millisecond
 
-// ErrRingExists: a process that was asked while a ring was being bootstrapped belongs to one already. Join it instead.
+// ErrRingExists means that a process that was asked while a ring was being bootstrapped belongs to one already. Join that instead.
 var ErrRingExists = errors.New("a ring exists already")
 
 // RingExistsError is an ErrRingExists that says whose ring to join.

@@ -113,11 +113,11 @@ func (k kvService) Batch(stream grpc.BidiStreamingServer[chordv1.OpBatch, chordv
 				answer(refusedOp(call))
 			case admitCall:
 				deadline := deadlines.get(call.GetTimeoutMs())
-				go func() {
+				k.s.opts.Go(func() {
 					reply := k.serve(deadline, call)
 					deadline.release()
 					answer(reply)
-				}()
+				})
 			}
 		}
 		return nil

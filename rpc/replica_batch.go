@@ -83,16 +83,16 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 		}
 	}
 	if len(applies) > 0 {
-		go func() { b.replies.reply(b.apply(applies)...) }()
+		b.s.opts.Go(func() { b.replies.reply(b.apply(applies)...) })
 	}
 	if len(fetches) > 0 {
-		go func() {
+		b.s.opts.Go(func() {
 			for len(fetches) > 0 {
 				answers := b.fetch(fetches)
 				fetches = fetches[len(answers):]
 				b.replies.reply(answers...)
 			}
-		}()
+		})
 	}
 }
 

@@ -44,6 +44,7 @@ type ServerOptions struct {
 	Logger  zerolog.Logger // of panics and of what ends a Server; the zero value is silent
 	Metrics *Metrics       // nil: nothing is counted
 	Creds   credentials.TransportCredentials
+	Go      func(f func()) // runs f concurrently; nil: on a new goroutine. node.Live.Go keeps goroutines whose stacks have grown
 
 	DefaultTimeout time.Duration // of a call that comes without a deadline; 0: 10 s
 	MaxTimeout     time.Duration // that a caller may ask for; 0: a minute
@@ -79,6 +80,9 @@ func NewServer(local *Local, proc Processor, opts ServerOptions) *Server {
 	}
 	if opts.Creds == nil {
 		opts.Creds = insecure.NewCredentials()
+	}
+	if opts.Go == nil {
+		opts.Go = func(f func()) { go f() }
 	}
 	s := &Server{local: local, opts: opts, stopping: make(chan struct{})}
 	s.SetProcess(proc)

@@ -132,7 +132,10 @@ func (p *process) wire(identity node.Identity) (err error) {
 	if err != nil {
 		return err
 	}
-	p.server = rpc.NewServer(p.local, p.core, rpc.ServerOptions{Logger: p.log, Metrics: metrics})
+	if p.dir != nil {
+		p.core.Recall(p.dir.Peers())
+	}
+	p.server = rpc.NewServer(p.local, p.core, rpc.ServerOptions{Logger: p.log, Metrics: metrics, Go: p.live.Go})
 	registry.MustRegister(metrics, &statusCollector{status: p.core.Status, draining: p.server.Draining})
 	if records, ok := p.records.(*store.Pebble); ok {
 		registry.MustRegister(&pebbleCollector{records.Metrics})

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +168,15 @@ func (c *census) count(d *chordd) int {
 func waitHeld(t *testing.T, processes []*chordd, want map[string]string) census {
 	t.Helper()
 	var c census
-	eventually(t, 30*time.Second, "every key on exactly its replicas", func() (err error) {
+	eventually(t, 30*time.Second, "every key on exactly its replicas", func() error {
+		// A census costs seconds of the time that the processes need themselves, so it is taken when it has a chance.
+		n, err := recordsOf(processes)
+		if err == nil && n != replicas*len(want) {
+			err = fmt.Errorf("%d records in all, want %d of each of %d keys", n, replicas, len(want))
+		}
+		if err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if c, err = take(ctx, processes); err != nil {
@@ -175,6 +185,29 @@ func waitHeld(t *testing.T, processes []*chordd, want map[string]string) census 
 		return c.check(want)
 	})
 	return c
+}
+
+var recordsMetric = regexp.MustCompile(`(?m)^chord_store_records ([0-9.e+]+)$`)
+
+// recordsOf returns how many records the processes have in all, by their own count.
+func recordsOf(processes []*chordd) (int, error) {
+	sum := 0
+	for _, d := range processes {
+		metrics, err := d.get("/metrics")
+		if err != nil {
+			return sum, err
+		}
+		m := recordsMetric.FindStringSubmatch(metrics)
+		if m == nil {
+			return sum, fmt.Errorf("%s is still counting", d.name)
+		}
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			return sum, err
+		}
+		sum += int(n)
+	}
+	return sum, nil
 }
 
 // checkExport reads everything through the ring, at a quorum, and compares it with what was written.

@@ -37,16 +37,18 @@ type shard struct {
 	mu    sync.RWMutex
 	moved bool // to the shards of a larger table
 	sum   node.Summary
-	tree  *btree.BTreeG[item] // nil if nothing was ever stored
+	tree  *btree.BTreeG[*item] // nil if nothing was ever stored
+	byKey map[string]*item     // the items of the tree; nil in a single shard, which is small enough to search
 }
 
+// item is a place in the tree: its record is replaced, the item stays.
 type item struct {
 	id     ring.ID
 	key    []byte
 	record *node.Record // nil in a search
 }
 
-func itemLess(a, b item) bool {
+func itemLess(a, b *item) bool {
 	if c := a.id.Compare(b.id); c != 0 {
 		return c < 0
 	}
@@ -105,12 +107,13 @@ func (m *Memory) grow() {
 		last := ring.ID{}.Prev()
 		last[0] = byte(i)
 		table[i].part = span{first, last}
+		table[i].byKey = make(map[string]*item)
 	}
 	old[0].mu.Lock()
 	defer old[0].mu.Unlock()
-	old[0].tree.Ascend(func(it item) bool {
+	old[0].tree.Ascend(func(it *item) bool {
 		s := shardOf(table, it.id)
-		s.set(it)
+		s.insert(it)
 		s.count(it, node.Version{})
 		return true
 	})
@@ -118,24 +121,31 @@ func (m *Memory) grow() {
 	m.table.Store(&table)
 }
 
-// find returns the record of a key, nil if there is none.
-func (s *shard) find(id ring.ID, key []byte) *node.Record {
+// find returns the item of a key, nil if there is none.
+func (s *shard) find(id ring.ID, key []byte) *item {
+	if s.byKey != nil {
+		return s.byKey[string(key)]
+	}
 	if s.tree == nil {
 		return nil
 	}
-	it, _ := s.tree.Get(item{id: id, key: key})
-	return it.record
+	it, _ := s.tree.Get(&item{id: id, key: key})
+	return it
 }
 
-func (s *shard) set(it item) {
+// insert adds the item of a key that has none.
+func (s *shard) insert(it *item) {
 	if s.tree == nil {
 		s.tree = btree.NewG(treeDegree, itemLess)
 	}
 	s.tree.ReplaceOrInsert(it)
+	if s.byKey != nil {
+		s.byKey[string(it.key)] = it
+	}
 }
 
 // count brings the sum up to date with an item that replaces one with the given version, zero if there was none.
-func (s *shard) count(it item, was node.Version) {
+func (s *shard) count(it *item, was node.Version) {
 	s.sum.Hash += EntryHash(it.key, it.record.Version)
 	if was.IsZero() {
 		s.sum.Count++
@@ -148,7 +158,10 @@ func (s *shard) count(it item, was node.Version) {
 func (m *Memory) Get(key []byte) (r node.Record, ok bool, err error) {
 	id := ring.Hash(key)
 	s := m.rlock(id)
-	found := s.find(id, key)
+	var found *node.Record
+	if it := s.find(id, key); it != nil {
+		found = it.record
+	}
 	s.mu.RUnlock()
 	if found == nil {
 		return node.Record{}, false, nil
@@ -185,8 +198,9 @@ func (m *Memory) Apply(records []node.Record) ([]node.Version, error) {
 func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
 	s := m.lock(id)
 	was := node.Version{}
-	if old := s.find(id, r.Key); old != nil {
-		was = old.Version
+	it := s.find(id, r.Key)
+	if it != nil {
+		was = it.record.Version
 	}
 	if !r.Version.Newer(was) {
 		s.mu.Unlock()
@@ -198,8 +212,12 @@ func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
 	} else if stored.Value == nil {
 		stored.Value = []byte{}
 	}
-	it := item{id: id, key: stored.Key, record: &stored}
-	s.set(it)
+	if it == nil {
+		it = &item{id: id, key: stored.Key, record: &stored}
+		s.insert(it)
+	} else {
+		it.record = &stored
+	}
 	s.count(it, was)
 	single := s.tree.Len()
 	s.mu.Unlock()
@@ -228,10 +246,11 @@ func (m *Memory) drop(id ring.ID, e node.Entry) bool {
 	s := m.lock(id)
 	defer s.mu.Unlock()
 	found := s.find(id, e.Key)
-	if found == nil || found.Version != e.Version {
+	if found == nil || found.record.Version != e.Version {
 		return false
 	}
-	s.tree.Delete(item{id: id, key: e.Key})
+	s.tree.Delete(found)
+	delete(s.byKey, string(e.Key))
 	s.sum.Count--
 	s.sum.Hash -= EntryHash(e.Key, e.Version)
 	return true
@@ -297,7 +316,7 @@ func (s *shard) page(at place, last ring.ID, n int, visit func(*node.Record)) (n
 	if s.tree == nil {
 		return next, more
 	}
-	s.tree.AscendGreaterOrEqual(item{id: at.id, key: at.key}, func(it item) bool {
+	s.tree.AscendGreaterOrEqual(&item{id: at.id, key: at.key}, func(it *item) bool {
 		if end.Less(it.id) {
 			return false
 		}

@@ -1,0 +1,5 @@
+//go:build !invariants
+
+package node
+
+const invariants = false
