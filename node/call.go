@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/chordkv/chord/ring"
@@ -17,36 +18,57 @@ func dead(err error) bool {
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoNode) || errors.Is(err, ErrNotReady)
 }
 
-// call runs f, which calls the node to, with a deadline; with ownDeadline as timeout ctx has one already, that of this call. A peer that does not
-// answer becomes suspect, but not by missing a deadline shorter than RingTimeout.
+// call runs f, which calls the node to, with a deadline.
 func (p *Process) call(ctx context.Context, to ring.Ref, timeout time.Duration, f func(ctx context.Context) error) error {
-	own := timeout == ownDeadline
-	callCtx := ctx
-	if !own {
-		var cancel context.CancelFunc
-		callCtx, cancel = p.rt.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
+	defer cancel()
 	err := f(callCtx)
+	if err != nil && ctx.Err() != nil {
+		return err // the caller's end says nothing about the peer
+	}
+	return p.judge(to, timeout, err)
+}
+
+// judge draws the conclusions from how a call with its own deadline ended. A peer that does not answer becomes suspect, but not by missing
+// a deadline shorter than RingTimeout.
+func (p *Process) judge(to ring.Ref, timeout time.Duration, err error) error {
 	if err == nil {
 		p.memory.trust(to.Addr)
 		return nil
-	}
-	if !own && ctx.Err() != nil {
-		return err // the caller's deadline says nothing about the peer
 	}
 	late := errors.Is(err, context.DeadlineExceeded)
 	if late {
 		err = errors.Join(ErrUnreachable, err)
 	}
-	if errors.Is(err, ErrUnreachable) && !(late && !own && timeout < p.cfg.RingTimeout) {
+	if errors.Is(err, ErrUnreachable) && (!late || timeout >= p.cfg.RingTimeout) && p.ctx.Err() == nil {
 		p.suspect(to, err)
 	}
 	return err
 }
 
-// ownDeadline is a timeout for call.
-const ownDeadline = 0
+// deadlines hands out contexts that end after a fixed time, or up to a sixteenth later. The calls of the data path share them: a timer
+// for each would cost as much as the rest of the call.
+type deadlines struct {
+	timeout time.Duration
+	current atomic.Pointer[sharedContext]
+}
+
+type sharedContext struct {
+	context.Context
+	until time.Time // for calls that begin before
+}
+
+// get returns a context of the process.
+func (d *deadlines) get(p *Process) context.Context {
+	now := p.rt.Now()
+	c := d.current.Load()
+	if c == nil || !now.Before(c.until) || now.Before(c.until.Add(-d.timeout/16)) { // the last: the clock was set back
+		ctx, _ := p.rt.WithTimeout(p.ctx, d.timeout+d.timeout/16) // ends by itself
+		c = &sharedContext{ctx, now.Add(d.timeout / 16)}
+		d.current.Store(c)
+	}
+	return c.Context
+}
 
 // suspect remembers that the process that hosts ref did not answer. Nodes whose first successor it hosts find out for
 // themselves at once.
@@ -124,19 +146,34 @@ func (p *Process) callRoute(ctx context.Context, to ring.Ref, id ring.ID, avoid 
 	return s, err
 }
 
-func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record, timeout time.Duration) (versions []Version, err error) {
+func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) (versions []Version, err error) {
 	if to.Addr == p.addr {
 		return p.store.Apply(records)
 	}
-	err = p.call(ctx, to, timeout, func(ctx context.Context) error {
+	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		versions, err = p.peers.Apply(ctx, to, records)
 		return err
 	})
 	return versions, err
 }
 
-func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want, timeout time.Duration) (found []Found, err error) {
-	err = p.call(ctx, to, timeout, func(ctx context.Context) error {
+// applyAt is callApply for the data path.
+func (p *Process) applyAt(to ring.Ref, records []Record) ([]Version, error) {
+	if to.Addr == p.addr {
+		return p.store.Apply(records)
+	}
+	versions, err := p.peers.Apply(p.patient.get(p), to, records)
+	return versions, p.judge(to, p.patient.timeout, err)
+}
+
+// fetchFrom is callFetch for the data path, with the hasty or the patient deadline.
+func (p *Process) fetchFrom(to ring.Ref, wants []Want, by *deadlines) ([]Found, error) {
+	found, err := p.peers.Fetch(by.get(p), to, wants)
+	return found, p.judge(to, by.timeout, err)
+}
+
+func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (found []Found, err error) {
+	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		found, err = p.peers.Fetch(ctx, to, wants)
 		return err
 	})

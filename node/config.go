@@ -40,9 +40,9 @@ func DefaultConfig() Config {
 		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
-		RepairInterval: time.Minute, SweepInterval: 5 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
+		RepairInterval: time.Minute, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
 		RingTimeout: time.Second, ReplicaTimeout: 2 * time.Second,
-		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 10 * time.Second,
+		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
 		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
 		MaxClockAhead: 500 * time.Millisecond,
 	}

@@ -24,6 +24,8 @@ type Process struct {
 	memory   memory
 	requests atomic.Pointer[window]
 	phase    atomic.Int32
+	hasty    deadlines // of a read's first attempt
+	patient  deadlines // of reads and writes at replicas
 
 	ctx  context.Context // of everything that the process does of its own accord
 	stop context.CancelFunc
@@ -48,6 +50,7 @@ func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store St
 	}
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
+	p.hasty.timeout, p.patient.timeout = cfg.HedgeDelay, cfg.ReplicaTimeout
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	for _, nodeID := range id.Nodes() {
 		p.nodes = append(p.nodes, newVnode(p, ring.Ref{ID: nodeID, Addr: addr}))

@@ -2,11 +2,9 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -16,7 +14,7 @@ import (
 //
 // While the arc is not settled, a member of the group may not have its records yet, or another process that was a replica until a moment ago
 // may have one that the group lacks: so everybody who may have been one is asked, 2N processes, and all answers count.
-func (n *vnode) read(ctx context.Context, s *snapshot, op Op) (Result, error) {
+func (n *vnode) read(s *snapshot, op Op) (Result, error) {
 	p := n.p
 	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, s)
 	if err != nil {
@@ -32,21 +30,21 @@ func (n *vnode) read(ctx context.Context, s *snapshot, op Op) (Result, error) {
 	switch {
 	case need == 1 && ok && ownErr == nil: // one answer was asked for, and one is there
 	case s.settled:
-		q.askUntil(ctx, p.trusted(s.group[1:]), need)
+		q.askUntil(p.trusted(s.group[1:]), need)
 	default:
 		wide := slices.DeleteFunc(slices.Clone(s.wide[1:]), p.suspected)
-		q.ask(ctx, wide, p.cfg.ReplicaTimeout)
+		q.ask(wide, &p.patient)
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
-	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !(s.settled && p.memory.complete()) {
+	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !p.memory.complete() {
 		// The ring starts again process by process: those that have the key may not be back yet.
-		return Result{}, fmt.Errorf("%w: not found by %d processes, but the ring is still gathering", ErrConsistency, len(q.answers))
+		return Result{}, fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(q.answers))
 	}
 	if need > 1 {
-		q.repair(ctx, s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
+		q.repair(s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
 	if errors.Is(ownErr, ErrCorrupt) && !newest.Version.IsZero() {
 		_, _ = p.store.Apply([]Record{newest}) // what fails now is left to the next repair
@@ -84,14 +82,14 @@ func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
 }
 
 // askUntil asks just as many replicas as are needed, and when one fails or hesitates, all the others.
-func (q *quorumRead) askUntil(ctx context.Context, replicas []ring.Ref, need int) {
+func (q *quorumRead) askUntil(replicas []ring.Ref, need int) {
 	missing := need - len(q.answers)
 	if missing <= 0 {
 		return
 	}
 	first := min(missing, len(replicas))
-	q.ask(ctx, replicas[:first], q.p.cfg.HedgeDelay)
-	if missing = need - len(q.answers); missing <= 0 || ctx.Err() != nil {
+	q.ask(replicas[:first], &q.p.hasty)
+	if missing = need - len(q.answers); missing <= 0 {
 		return
 	}
 	var rest []ring.Ref
@@ -100,7 +98,7 @@ func (q *quorumRead) askUntil(ctx context.Context, replicas []ring.Ref, need int
 			rest = append(rest, r)
 		}
 	}
-	q.askEnough(ctx, rest, q.p.cfg.ReplicaTimeout, missing)
+	q.askEnough(rest, &q.p.patient, missing)
 }
 
 func (q *quorumRead) answered(r ring.Ref) bool {
@@ -113,17 +111,17 @@ func (q *quorumRead) answered(r ring.Ref) bool {
 }
 
 // ask asks replicas and waits for all.
-func (q *quorumRead) ask(ctx context.Context, replicas []ring.Ref, timeout time.Duration) {
-	q.askEnough(ctx, replicas, timeout, len(replicas))
+func (q *quorumRead) ask(replicas []ring.Ref, by *deadlines) {
+	q.askEnough(replicas, by, len(replicas))
 }
 
 // askEnough asks replicas at once and waits for so many answers.
-func (q *quorumRead) askEnough(ctx context.Context, replicas []ring.Ref, timeout time.Duration, enough int) {
+func (q *quorumRead) askEnough(replicas []ring.Ref, by *deadlines, enough int) {
 	wants := []Want{{Key: q.key, Have: q.newest.Version}}
 	have := q.newest
 	found := make([]Found, len(replicas))
 	q.p.rt.Gather(len(replicas), func(i int) error {
-		f, err := q.p.callFetch(ctx, replicas[i], wants, timeout)
+		f, err := q.p.fetchFrom(replicas[i], wants, by)
 		if err == nil && (len(f) != 1 || f[0].Record.Key != nil && !bytes.Equal(f[0].Record.Key, q.key)) {
 			err = fmt.Errorf("%w: an answer about something else", ErrInvalid)
 		}
@@ -148,7 +146,7 @@ func (q *quorumRead) askEnough(ctx context.Context, replicas []ring.Ref, timeout
 
 // repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it. A
 // replica that cannot take it now is left to the next repair of the arc: the value was read from a live replica and is true.
-func (q *quorumRead) repair(ctx context.Context, group []ring.Ref, holders int) {
+func (q *quorumRead) repair(group []ring.Ref, holders int) {
 	var stale []ring.Ref
 	for _, a := range q.answers {
 		switch {
@@ -162,10 +160,9 @@ func (q *quorumRead) repair(ctx context.Context, group []ring.Ref, holders int) 
 	if len(stale) == 0 {
 		return
 	}
-	detached := context.WithoutCancel(ctx)
 	records := []Record{q.newest}
 	q.p.rt.Gather(len(stale), func(i int) error {
-		_, err := q.p.callApply(detached, stale[i], records, q.p.cfg.ReplicaTimeout)
+		_, err := q.p.applyAt(stale[i], records)
 		return err
 	}, func(_ int, err error) bool {
 		if err == nil {

@@ -208,7 +208,7 @@ func (r *reconciliation) send(ctx context.Context, entries []Entry) error {
 }
 
 func (r *reconciliation) apply(ctx context.Context, batch []Record) error {
-	versions, err := r.p.callApply(ctx, r.peer, batch, r.p.cfg.ReplicaTimeout)
+	versions, err := r.p.callApply(ctx, r.peer, batch)
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (r *reconciliation) apply(ctx context.Context, batch []Record) error {
 // fetch stores records of the peer here. The peer may answer for only the first of the wants.
 func (r *reconciliation) fetch(ctx context.Context, wants []Want) error {
 	for len(wants) > 0 {
-		found, err := r.p.callFetch(ctx, r.peer, wants, r.p.cfg.ReplicaTimeout)
+		found, err := r.p.callFetch(ctx, r.peer, wants)
 		if err != nil {
 			return err
 		}

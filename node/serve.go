@@ -40,7 +40,7 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 			f.op.Retry = true
 		}
 		if n, s := p.owner(id); n != nil {
-			return n.serve(ctx, s, f.op)
+			return n.serve(s, f.op)
 		}
 		if r, done, err := f.send(ctx); done {
 			return r, err
@@ -50,7 +50,7 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 }
 
 // Serve executes an operation whose key one of the own nodes owns. Errors: as Do, and a NotOwnerError with a hint.
-func (p *Process) Serve(ctx context.Context, op Op) (Result, error) {
+func (p *Process) Serve(_ context.Context, op Op) (Result, error) {
 	if err := p.validate(op); err != nil {
 		return Result{}, err
 	}
@@ -59,7 +59,7 @@ func (p *Process) Serve(ctx context.Context, op Op) (Result, error) {
 	}
 	id := ring.Hash(op.Key)
 	if n, s := p.owner(id); n != nil {
-		return n.serve(ctx, s, op)
+		return n.serve(s, op)
 	}
 	if err := p.present(); err != nil {
 		return Result{}, err
@@ -96,13 +96,15 @@ func (p *Process) validate(op Op) error {
 	return nil
 }
 
-func (n *vnode) serve(ctx context.Context, s *snapshot, op Op) (Result, error) {
+// serve executes an operation as the owner. It ends by its own deadlines, soon after that of the caller at the latest: a write that was sent to the
+// replicas goes on to all of them, whoever waits for it.
+func (n *vnode) serve(s *snapshot, op Op) (Result, error) {
 	var r Result
 	var err error
 	if op.Kind == OpGet {
-		r, err = n.read(ctx, s, op)
+		r, err = n.read(s, op)
 	} else {
-		r, err = n.write(ctx, s, op)
+		r, err = n.write(s, op)
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("%s %q: %w", op.Kind, op.Key, err)

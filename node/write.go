@@ -1,11 +1,9 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -19,7 +17,7 @@ import (
 // A replica may have a newer version of another origin: this node became the owner a moment ago and its clock is behind, or
 // it is cut off and somebody else is owner too. Then that write came before this one as far as anyone can tell, and this one gets a
 // version above it. Since both need W replicas, and the versions of a key are totally ordered, the last one acknowledged stays.
-func (n *vnode) write(ctx context.Context, s *snapshot, op Op) (Result, error) {
+func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	p := n.p
 	need, err := p.replicasFor(op.Level, p.cfg.WriteQuorum, s)
 	if err != nil {
@@ -49,7 +47,7 @@ func (n *vnode) write(ctx context.Context, s *snapshot, op Op) (Result, error) {
 				p.window().add(op.Request, r.Version)
 			}
 		}
-		round := p.replicate(ctx, s.group, r, need, known)
+		round := p.replicate(s.group, r, need, known)
 		if round.newer.IsZero() {
 			return Result{Found: existed, Version: r.Version, Acks: round.acks}, p.verdict(round, r, need)
 		}
@@ -120,7 +118,7 @@ type round struct {
 // them, have it. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if enough others
 // remain. Of a record that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took effect and was
 // overwritten.
-func (p *Process) replicate(ctx context.Context, group []ring.Ref, r Record, need int, known bool) round {
+func (p *Process) replicate(group []ring.Ref, r Record, need int, known bool) round {
 	targets := group
 	if p.memory.suspectCount.Load() > 0 {
 		if alive := slices.DeleteFunc(slices.Clone(group), p.suspected); len(alive) >= need {
@@ -131,17 +129,8 @@ func (p *Process) replicate(ctx context.Context, group []ring.Ref, r Record, nee
 	ownDone := false
 	records := []Record{r}
 	stored := make([]Version, len(targets))
-	// The call that this write answers ends when W have it; the others go on.
-	detached, cancel := p.rt.WithTimeout(context.WithoutCancel(ctx), p.cfg.ReplicaTimeout)
-	var left atomic.Int32
-	left.Store(int32(len(targets)))
 	p.rt.Gather(len(targets), func(i int) error {
-		defer func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		}()
-		versions, err := p.callApply(detached, targets[i], records, ownDeadline)
+		versions, err := p.applyAt(targets[i], records)
 		if err == nil && len(versions) != 1 {
 			err = fmt.Errorf("%w: %d versions for one record", ErrInvalid, len(versions))
 		}
