@@ -446,3 +446,39 @@ func TestWholeRingRestart(t *testing.T) {
 		})
 	}
 }
+
+// A process dies in a ring that has only just come to be: successor lists still lack the newest nodes, nothing is settled.
+func TestCrashInAYoungRing(t *testing.T) {
+	for seed := range uint64(20) {
+		inCluster(t, seed, node.DefaultConfig(), func(c *cluster) {
+			first := c.start(4)
+			if err := first.Bootstrap(first.Nodes()); err != nil {
+				c.t.Fatal(err)
+			}
+			for range 3 {
+				c.join(first, 4)
+			}
+			var keys [][]byte
+			for i := range 300 {
+				key := fmt.Sprint("key", i)
+				op := node.Op{Kind: node.OpPut, Key: []byte(key), Value: []byte("value of " + key)}
+				if _, err := c.all()[i%4].Do(c.t.Context(), op); err == nil {
+					keys = append(keys, op.Key)
+				}
+			}
+			time.Sleep(time.Duration(seed) * 200 * time.Millisecond)
+			c.kill(first)
+			for range 20 {
+				for _, p := range c.all() {
+					for _, key := range keys {
+						r, err := p.Do(c.t.Context(), node.Op{Kind: node.OpGet, Key: key})
+						if err == nil && !r.Found {
+							c.t.Fatalf("%q is denied by %s, served by %v for %v", key, p.addr, r.Owner, r.Arc)
+						}
+					}
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+		})
+	}
+}
