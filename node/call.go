@@ -85,7 +85,7 @@ func (p *Process) suspect(ref ring.Ref, err error) {
 	}
 	for _, n := range p.nodes {
 		if succs := n.snap.Load().view.Succs; len(succs) > 0 && succs[0].Addr == ref.Addr {
-			p.rt.Go(func() { n.stabilize(p.ctx) })
+			n.stabilizeSoon()
 		}
 	}
 }
@@ -132,6 +132,15 @@ func (p *Process) callNotify(ctx context.Context, to, from ring.Ref) error {
 	}
 	return p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
 		return p.peers.Notify(ctx, to, from)
+	})
+}
+
+func (p *Process) callChanged(ctx context.Context, to, from ring.Ref) error {
+	if to.Addr == p.addr {
+		return p.Changed(to.ID, from)
+	}
+	return p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
+		return p.peers.Changed(ctx, to, from)
 	})
 }
 

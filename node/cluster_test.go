@@ -277,6 +277,14 @@ func (w *wire) Notify(ctx context.Context, to, from ring.Ref) error {
 	return p.Notify(to.ID, from)
 }
 
+func (w *wire) Changed(ctx context.Context, to, from ring.Ref) error {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return err
+	}
+	return p.Changed(to.ID, from)
+}
+
 func (w *wire) Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Step, error) {
 	p, err := w.to(ctx, to)
 	if err != nil {

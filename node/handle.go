@@ -47,6 +47,19 @@ func (p *Process) Notify(node ring.ID, from ring.Ref) error {
 	return nil
 }
 
+// Changed tells one of the own nodes that the neighbors of from have changed. If that is its successor, it stabilizes at once instead of at the next
+// interval. Errors: ErrNoNode, ErrNotReady.
+func (p *Process) Changed(node ring.ID, from ring.Ref) error {
+	n, s, err := p.hosted(node)
+	if err != nil {
+		return err
+	}
+	if len(s.view.Succs) > 0 && s.view.Succs[0].ID == from.ID {
+		n.stabilizeSoon()
+	}
+	return nil
+}
+
 // Route returns the way from one of the own nodes to id, leaving out the nodes in avoid; the zero node stands for whichever of the
 // own nodes knows the shortest. Errors: ErrNoNode, ErrNotReady.
 func (p *Process) Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error) {
@@ -61,7 +74,7 @@ func (p *Process) Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error) {
 		return ring.Step{}, err
 	}
 	if succs := s.view.Succs; len(succs) > 0 && slices.Contains(avoid, succs[0].ID) {
-		p.rt.Go(func() { n.stabilize(p.ctx) }) // the caller says it is dead: find out
+		n.stabilizeSoon() // the caller says it is dead: find out
 	}
 	return n.route(id, avoiding(avoid)), nil
 }

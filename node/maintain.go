@@ -48,13 +48,38 @@ func (p *Process) maintain() {
 	})
 }
 
-// stabilize asks the first live successor for its neighbors, drops dead ones before it, adopts closer ones that answer, each
-// together with its own list, and notifies whoever is the successor in the end. One round runs at a time.
-func (n *vnode) stabilize(ctx context.Context) {
-	if !n.stabilizing.CompareAndSwap(false, true) {
-		return
+// The states of vnode.stabilizing.
+const (
+	idle int32 = iota
+	running
+	runningAgain
+)
+
+// stabilizeSoon runs a round on a task of its own.
+func (n *vnode) stabilizeSoon() {
+	if n.stabilizing.Load() != runningAgain {
+		n.p.rt.Go(func() { n.stabilize(n.p.ctx) })
 	}
-	defer n.stabilizing.Store(false)
+}
+
+// stabilize runs a round of stabilization, and another if one was asked for meanwhile. If another task is at it, that one runs another.
+func (n *vnode) stabilize(ctx context.Context) {
+	// Bound: one of the three holds, unless another task has changed the state in between.
+	for !n.stabilizing.CompareAndSwap(idle, running) {
+		if n.stabilizing.CompareAndSwap(running, runningAgain) || n.stabilizing.Load() == runningAgain {
+			return
+		}
+	}
+	// Bound: a round is run again only if somebody has asked for it.
+	for again := true; again; again = !n.stabilizing.CompareAndSwap(running, idle) {
+		n.stabilizing.Store(running)
+		n.stabilizeOnce(ctx)
+	}
+}
+
+// stabilizeOnce asks the first live successor for its neighbors, drops dead ones before it, adopts closer ones that answer, each
+// together with its own list, and notifies whoever is the successor in the end.
+func (n *vnode) stabilizeOnce(ctx context.Context) {
 	for range n.p.cfg.Successors + n.p.cfg.MaxAttempts {
 		succ := n.snap.Load().view
 		var view ring.View
@@ -158,6 +183,11 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 		}
 	}
 	n.p.memory.meet(after.view.Succs, n.p.addr)
+	// [ToN] has a node tell its old predecessor about the new one. Telling it about every change lets a newcomer reach all r lists that
+	// it belongs to in r calls, one after the other, instead of r intervals.
+	if pred := before.view.Pred; pred != n.self {
+		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
+	}
 	if after.epoch == before.epoch {
 		return done
 	}

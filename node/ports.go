@@ -17,6 +17,8 @@ type Peers interface {
 	Neighbors(ctx context.Context, to ring.Ref) (ring.View, error)
 	// Notify tells a node that from may be its predecessor.
 	Notify(ctx context.Context, to, from ring.Ref) error
+	// Changed tells a node that the neighbors of from, which may be its successor, have changed: it is time to stabilize.
+	Changed(ctx context.Context, to, from ring.Ref) error
 	// Route asks a node for the way to id, leaving out the nodes in avoid, which did not answer the caller. If to.ID is
 	// zero, any node of the process at to.Addr answers: that is how a ring is entered from an address.
 	Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Step, error)

@@ -314,3 +314,16 @@ func TestQuickRestart(t *testing.T) {
 		})
 	}
 }
+
+// A newcomer is in all r lists that it belongs to after some r calls, not after r intervals; and so is the news of a death.
+func TestNewsTravelFast(t *testing.T) {
+	inCluster(t, 9, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(40, 1)
+		c.converge(10 * time.Second)
+		c.join(procs[0], 1)
+		ideal := func() error { return ring.CheckIdeal(c.views(), c.cfg.Successors) }
+		c.eventually(2*c.cfg.StabilizeInterval, ideal)
+		c.kill(procs[20])
+		c.eventually(3*c.cfg.StabilizeInterval, ideal)
+	})
+}

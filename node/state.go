@@ -17,7 +17,7 @@ type vnode struct {
 	p    *Process
 	self ring.Ref
 
-	stabilizing atomic.Bool // one round at a time
+	stabilizing atomic.Int32 // one round at a time: idle, running, or running with another one asked for
 	repairing   atomic.Bool
 
 	snap atomic.Pointer[snapshot] // what the data path reads

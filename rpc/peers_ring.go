@@ -66,6 +66,13 @@ func (p *Peers) Neighbors(ctx context.Context, to ring.Ref) (ring.View, error) {
 	return view, nil
 }
 
+// Changed implements node.Peers.
+func (p *Peers) Changed(ctx context.Context, to, from ring.Ref) error {
+	_, err := ask(ctx, p, to.Addr, chordv1.NewRingServiceClient, chordv1.RingServiceClient.Notify,
+		&chordv1.NotifyRequest{Node: idToProto(to.ID), From: refToProto(from), Changed: true})
+	return err
+}
+
 // Notify implements node.Peers.
 func (p *Peers) Notify(ctx context.Context, to, from ring.Ref) error {
 	_, err := ask(ctx, p, to.Addr, chordv1.NewRingServiceClient, chordv1.RingServiceClient.Notify,

@@ -81,6 +81,9 @@ func (r ringService) Notify(_ context.Context, m *chordv1.NotifyRequest) (*chord
 	if err != nil {
 		return nil, err
 	}
+	if m.GetChanged() {
+		return &chordv1.NotifyResponse{}, p.Changed(id, from)
+	}
 	return &chordv1.NotifyResponse{}, p.Notify(id, from)
 }
 

@@ -117,6 +117,10 @@ func (s *scan) step(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if owner := trace.Owner; !owner.Arc().Contains(s.pos.Next()) {
+			// The node before it is dead. Somebody else, whom the lists do not know yet, may stand between: it will say so in a moment.
+			return fmt.Errorf("%w: %v does not know yet who stands before it", node.ErrNoRoute, owner.Self)
+		}
 		s.owner = trace.Owner
 	}
 	piece := s.piece()
@@ -141,8 +145,7 @@ func (s *scan) step(ctx context.Context) error {
 	return nil
 }
 
-// piece is the part of the scan's arc from the position to the end of the owner's arc. An owner whose arc does not hold the position, because
-// the one before it is dead, stands in for that one: its arc, too, is taken to begin here.
+// piece is the part of the scan's arc from the position to the end of the owner's arc.
 func (s *scan) piece() ring.Arc {
 	through := s.owner.Self.ID
 	// The owner's end is at or behind the next place. It lies behind the end of the scan if that one comes first.

@@ -26,6 +26,7 @@ type Processor interface {
 	Ready() bool
 	Neighbors(node ring.ID) (ring.View, error)
 	Notify(node ring.ID, from ring.Ref) error
+	Changed(node ring.ID, from ring.Ref) error
 	Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error)
 	Apply(ctx context.Context, records []node.Record) ([]node.Version, error)
 	Fetch(ctx context.Context, wants []node.Want) ([]node.Found, error)

@@ -47,6 +47,8 @@ func (s *stub) Notify(id ring.ID, from ring.Ref) error {
 	return s.notify(id, from)
 }
 
+func (s *stub) Changed(ring.ID, ring.Ref) error { return nil }
+
 func (s *stub) Route(at, id ring.ID, avoid []ring.ID) (ring.Step, error) {
 	if s.route == nil {
 		return ring.Step{Covered: true}, nil

@@ -446,6 +446,7 @@ type NotifyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	From          *Ref                   `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	Changed       bool                   `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"` // from is no candidate for predecessor; it is the successor, as far as it knows, and its neighbors have changed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -492,6 +493,13 @@ func (x *NotifyRequest) GetFrom() *Ref {
 		return x.From
 	}
 	return nil
+}
+
+func (x *NotifyRequest) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
 }
 
 type NotifyResponse struct {
@@ -686,10 +694,11 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\n" +
 	"successors\x18\x04 \x03(\v2\r.chord.v1.RefR\n" +
 	"successors\x12\x12\n" +
-	"\x04addr\x18\x05 \x01(\tR\x04addr\"F\n" +
+	"\x04addr\x18\x05 \x01(\tR\x04addr\"`\n" +
 	"\rNotifyRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12!\n" +
-	"\x04from\x18\x02 \x01(\v2\r.chord.v1.RefR\x04from\"\x10\n" +
+	"\x04from\x18\x02 \x01(\v2\r.chord.v1.RefR\x04from\x12\x18\n" +
+	"\achanged\x18\x03 \x01(\bR\achanged\"\x10\n" +
 	"\x0eNotifyResponse\"H\n" +
 	"\fRouteRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x0e\n" +

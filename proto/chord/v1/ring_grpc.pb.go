@@ -36,7 +36,7 @@ type RingServiceClient interface {
 	Hello(ctx context.Context, in *HelloRequest, opts ...grpc.CallOption) (*HelloResponse, error)
 	// Neighbors reads predecessor and successor list of a node in one atomic answer.
 	Neighbors(ctx context.Context, in *NeighborsRequest, opts ...grpc.CallOption) (*NeighborsResponse, error)
-	// Notify tells a node that another may be its predecessor.
+	// Notify tells a node that another may be its predecessor, or that its successor has changed.
 	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
 	// Route asks a node for the way to an identifier.
 	Route(ctx context.Context, in *RouteRequest, opts ...grpc.CallOption) (*RouteResponse, error)
@@ -101,7 +101,7 @@ type RingServiceServer interface {
 	Hello(context.Context, *HelloRequest) (*HelloResponse, error)
 	// Neighbors reads predecessor and successor list of a node in one atomic answer.
 	Neighbors(context.Context, *NeighborsRequest) (*NeighborsResponse, error)
-	// Notify tells a node that another may be its predecessor.
+	// Notify tells a node that another may be its predecessor, or that its successor has changed.
 	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
 	// Route asks a node for the way to an identifier.
 	Route(context.Context, *RouteRequest) (*RouteResponse, error)
