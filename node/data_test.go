@@ -114,8 +114,12 @@ func TestWritesDuringACrash(t *testing.T) {
 func TestDeleteAndOverwrite(t *testing.T) {
 	inCluster(t, 1, node.DefaultConfig(), func(c *cluster) {
 		procs := c.bootstrap(4, 4)
-		c.put(procs[0], "k", "one")
-		c.put(procs[1], "k", "two")
+		for i, want := range []bool{false, true} {
+			r, err := procs[i].Do(c.t.Context(), node.Op{Kind: node.OpPut, Key: []byte("k"), Value: []byte([]string{"one", "two"}[i])})
+			if err != nil || r.Found != want {
+				c.t.Fatalf("put %d: found %v, error %v; want found %v", i, r.Found, err, want)
+			}
+		}
 		c.wantValue(procs[2], "k", "two")
 		for want := true; ; want = false {
 			r, err := procs[3].Do(c.t.Context(), node.Op{Kind: node.OpDelete, Key: []byte("k")})

@@ -56,7 +56,7 @@ type Op struct {
 
 // Result is the outcome of an Op that succeeded.
 type Result struct {
-	Found   bool    // get: the key has a value. delete: it had one. put: it had one before
+	Found   bool    // get: the key has a value. put and delete: it had one before, as far as its owner knew
 	Value   []byte  // of a get
 	Version Version // of the value found, or given to the write
 	Acks    int     // replicas, the owner's included, that answered (a read) or have the write durably (a write)

@@ -30,7 +30,7 @@ func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	if !r.Tombstone {
 		r.Value = op.Value
 	}
-	stored, existed, err := p.stored(op)
+	stored, existed, err := p.stored(op.Key)
 	if err != nil {
 		return Result{}, err
 	}
@@ -59,13 +59,9 @@ func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	return Result{}, fmt.Errorf("%w: overtaken by newer versions from elsewhere %d times", ErrUnknown, p.cfg.MaxAttempts)
 }
 
-// stored returns the version of the key's record here, and for a delete, whether it has a value.
-func (p *Process) stored(op Op) (v Version, existed bool, err error) {
-	if op.Kind != OpDelete {
-		v, err = p.store.Version(op.Key)
-		return v, false, err
-	}
-	r, ok, err := p.store.Get(op.Key)
+// stored returns the version of the key's record here, and whether it has a value.
+func (p *Process) stored(key []byte) (v Version, existed bool, err error) {
+	r, ok, err := p.store.Get(key)
 	if errors.Is(err, ErrCorrupt) {
 		return Version{}, false, nil // what cannot be read is replaced
 	}
