@@ -96,8 +96,12 @@ func (c *cluster) bootstrap(n, vnodes int) []*process {
 		procs = append(procs, p)
 		members = append(members, p.Nodes()...)
 	}
+	all, err := node.NewMembership(members)
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	for _, p := range procs {
-		if err := p.Bootstrap(members); err != nil {
+		if err := p.Bootstrap(all); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -436,7 +436,7 @@ func TestWholeRingRestart(t *testing.T) {
 				back := c.restart(p.id, p.addr, p.store)
 				back.Recall(addrs)
 				if i == 0 {
-					if err := back.Bootstrap(back.Nodes()); err != nil {
+					if err := back.Create(); err != nil {
 						c.t.Fatal(err)
 					}
 				} else if err := back.Join(c.t.Context(), []string{procs[0].addr}); err != nil {
@@ -456,7 +456,7 @@ func TestCrashInAYoungRing(t *testing.T) {
 	for seed := range uint64(20) {
 		inCluster(t, seed, node.DefaultConfig(), func(c *cluster) {
 			first := c.start(4)
-			if err := first.Bootstrap(first.Nodes()); err != nil {
+			if err := first.Create(); err != nil {
 				c.t.Fatal(err)
 			}
 			for range 3 {

@@ -17,19 +17,32 @@ func (p *Process) Recall(addrs []string) {
 	p.memory.recall(slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return a == p.addr }))
 }
 
-// Bootstrap makes the process a member of the ideal ring of all given nodes, its own among them; every process that hosts
-// one of them must be given the same. With nothing but its own nodes it starts a ring of its own. The proof of [Zave] holds for rings that
-// start with at least Config.Successors + 1 nodes.
-func (p *Process) Bootstrap(members []ring.Ref) error {
-	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b ring.Ref) int { return a.ID.Compare(b.ID) })
-	for i := 1; i < len(members); i++ {
-		if members[i].ID == members[i-1].ID {
-			return fmt.Errorf("%w: bootstrap: two members have the id %v", ErrInvalid, members[i].ID)
+// Membership is the sorted list of all nodes of a ring that begins. It may be shared by many processes.
+type Membership struct{ refs []ring.Ref }
+
+// NewMembership returns the membership of the given nodes. Errors: ErrInvalid if two have the same identifier.
+func NewMembership(refs []ring.Ref) (Membership, error) {
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, func(a, b ring.Ref) int { return a.ID.Compare(b.ID) })
+	for i := 1; i < len(refs); i++ {
+		if refs[i].ID == refs[i-1].ID {
+			return Membership{}, fmt.Errorf("%w: bootstrap: two members have the id %v", ErrInvalid, refs[i].ID)
 		}
 	}
+	return Membership{refs}, nil
+}
+
+// contains reports whether a node is a member.
+func (m Membership) contains(r ring.Ref) bool {
+	i, ok := slices.BinarySearchFunc(m.refs, r.ID, func(m ring.Ref, id ring.ID) int { return m.ID.Compare(id) })
+	return ok && m.refs[i] == r
+}
+
+// Bootstrap makes the process a member of the ideal ring of all given nodes, its own among them; every process that hosts
+// one of them must be given the same. The proof of [Zave] holds for rings that start with at least Config.Successors + 1 nodes.
+func (p *Process) Bootstrap(members Membership) error {
 	for _, n := range p.nodes {
-		if !slices.Contains(members, n.self) {
+		if !members.contains(n.self) {
 			return fmt.Errorf("%w: bootstrap: own node %v is not among the members", ErrInvalid, n.self)
 		}
 	}
@@ -38,14 +51,24 @@ func (p *Process) Bootstrap(members []ring.Ref) error {
 	}
 	for _, n := range p.nodes {
 		n.update(func(st *ring.State) bool {
-			st.Ideal(members)
+			st.Ideal(members.refs)
 			return true
 		})
+		p.memory.meet(n.fingers(), p.addr)
+		p.memory.meet(n.snap.Load().view.Succs, p.addr)
 		p.place(n)
 	}
-	p.memory.meet(members, p.addr)
 	p.begin()
 	return nil
+}
+
+// Create makes the process a ring of its own, which others may join: create() of [ToN] Fig. 6.
+func (p *Process) Create() error {
+	members, err := NewMembership(p.Nodes())
+	if err != nil {
+		return err
+	}
+	return p.Bootstrap(members)
 }
 
 // Join makes the process's nodes members of the ring that the seeds, addresses of processes, belong to. It tries each seed

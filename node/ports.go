@@ -58,6 +58,13 @@ type Runtime interface {
 	Gather(n int, call func(i int) error, done func(i int, err error) (enough bool))
 }
 
+// Yielder is a Runtime that wants to know when a task is about to read or change what the tasks of a node share: Yield is called before each
+// such step, with no lock held, and may run other tasks.
+type Yielder interface {
+	Runtime
+	Yield()
+}
+
 // Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
 // ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it), Digest and List.
 type Store interface {

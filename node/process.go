@@ -26,6 +26,7 @@ type Process struct {
 	phase    atomic.Int32
 	hasty    deadlines // of a read's first attempt
 	patient  deadlines // of reads and writes at replicas
+	yield    func()    // Yielder's, if the Runtime is one
 
 	ctx  context.Context // of everything that the process does of its own accord
 	stop context.CancelFunc
@@ -51,6 +52,9 @@ func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store St
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
 	p.hasty.timeout, p.patient.timeout = cfg.HedgeDelay, cfg.ReplicaTimeout
+	if y, ok := rt.(Yielder); ok {
+		p.yield = y.Yield
+	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	for _, nodeID := range id.Nodes() {
 		p.nodes = append(p.nodes, newVnode(p, ring.Ref{ID: nodeID, Addr: addr}))

@@ -130,7 +130,7 @@ func TestLookupsAmongTheDead(t *testing.T) {
 func TestJoinOneByOne(t *testing.T) {
 	inCluster(t, 3, node.DefaultConfig(), func(c *cluster) {
 		first := c.start(8)
-		if err := first.Bootstrap(first.Nodes()); err != nil {
+		if err := first.Create(); err != nil {
 			c.t.Fatal(err)
 		}
 		for range 5 {

@@ -65,10 +65,18 @@ func (n *vnode) publish() {
 	n.snap.Store(s)
 }
 
+// lock begins a critical section. A simulator that explores the orders in which tasks can run gets the chance to run another one first.
+func (n *vnode) lock() {
+	if n.p.yield != nil {
+		n.p.yield()
+	}
+	n.mu.Lock()
+}
+
 // update applies an operation of package ring and returns what that reported and the snapshots before and after: the same one if the
 // operation changed nothing.
 func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, done bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	before = n.snap.Load()
 	done = op(n.st)
@@ -80,7 +88,7 @@ func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, d
 
 // setServing marks the node as having, or having lost, its place in the ring.
 func (n *vnode) setServing(serving bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.serving = serving
 	n.publish()
@@ -88,7 +96,7 @@ func (n *vnode) setServing(serving bool) {
 
 // setSettled records that all replicas agreed in the given epoch; it reports false if that is over.
 func (n *vnode) setSettled(epoch uint64) bool {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.epoch != epoch {
 		return false
@@ -100,28 +108,28 @@ func (n *vnode) setSettled(epoch uint64) bool {
 
 // route asks the state for the way to id.
 func (n *vnode) route(id ring.ID, avoid func(ring.ID) bool) ring.Step {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	return n.st.Route(id, avoid)
 }
 
 // fingers returns a copy of the finger table.
 func (n *vnode) fingers() []ring.Ref {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	return n.st.Fingers()
 }
 
 // dropFinger removes a dead node from the finger table.
 func (n *vnode) dropFinger(dead ring.Ref) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.st.DropFinger(dead)
 }
 
 // nextFinger returns the finger interval that fix_fingers has to look up now: its start, and the cursor to give back to setFinger.
 func (n *vnode) nextFinger() (target, behind ring.ID, ok bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	reach := n.st.Reach()
 	if behind = n.fingerCursor; !ring.Between(reach, behind, n.self.ID) {
@@ -133,7 +141,7 @@ func (n *vnode) nextFinger() (target, behind ring.ID, ok bool) {
 
 // setFinger stores the successor of nextFinger's target and reports whether the pass goes on.
 func (n *vnode) setFinger(behind ring.ID, f ring.Ref) (more bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.fingerCursor = n.self.ID
 	if more = n.st.SetFinger(behind, f); more {
@@ -145,7 +153,7 @@ func (n *vnode) setFinger(behind ring.ID, f ring.Ref) (more bool) {
 // offer remembers a node that notified this one, unless one that is as close waits already. It reports whether a task has to be started to
 // rectify.
 func (n *vnode) offer(c ring.Ref) (start bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.candidate.IsZero() || ring.Between(n.candidate.ID, c.ID, n.self.ID) {
 		n.candidate = c
@@ -157,7 +165,7 @@ func (n *vnode) offer(c ring.Ref) (start bool) {
 
 // takeCandidate returns the node that waits to be rectified; ok is false, and the task ends, if there is none.
 func (n *vnode) takeCandidate() (c ring.Ref, ok bool) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	c, n.candidate = n.candidate, ring.Ref{}
 	n.rectifying = !c.IsZero()
@@ -166,7 +174,7 @@ func (n *vnode) takeCandidate() (c ring.Ref, ok bool) {
 
 // swapRepairStop stores what cancels the next repair and returns what cancels the one before.
 func (n *vnode) swapRepairStop(stop func()) (old func()) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	old, n.repairStop = n.repairStop, stop
 	return old
@@ -174,7 +182,7 @@ func (n *vnode) swapRepairStop(stop func()) (old func()) {
 
 // check verifies the cheap invariants of the state.
 func (n *vnode) check() error {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	return n.st.Check()
 }

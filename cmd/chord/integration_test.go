@@ -48,8 +48,12 @@ func startRing(t *testing.T, n int) []*liveProcess {
 	for i := range n {
 		processes[i] = startProcess(t, listeners[i], ids[i])
 	}
+	all, err := node.NewMembership(members)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range processes {
-		if err := p.core.Bootstrap(members); err != nil {
+		if err := p.core.Bootstrap(all); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
 )
@@ -57,8 +58,12 @@ func startDev(cfg Config, log zerolog.Logger) (d devRing, err error) {
 			return d, err
 		}
 	}
+	all, err := node.NewMembership(members)
+	if err != nil {
+		return d, err
+	}
 	for _, p := range d {
-		if err := p.core.Bootstrap(members); err != nil {
+		if err := p.core.Bootstrap(all); err != nil {
 			return d, err
 		}
 	}

@@ -56,7 +56,11 @@ func (p *process) bootstrap(ctx context.Context) error {
 	if err := p.adopt(cluster); err != nil {
 		return err
 	}
-	return p.core.Bootstrap(members)
+	all, err := node.NewMembership(members)
+	if err != nil {
+		return err
+	}
+	return p.core.Bootstrap(all)
 }
 
 // candidates returns where the ring may be found: the seeds, and the peers that the data directory remembers.
@@ -82,7 +86,7 @@ func (p *process) resume(known bool) error {
 		}
 		p.log.Info().Stringer("cluster", id).Msg("starting a new ring")
 	}
-	return p.core.Bootstrap(p.core.Nodes())
+	return p.core.Create()
 }
 
 // adopt makes the process a member of a cluster, for ever if it has a data directory.
