@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -89,6 +90,9 @@ func checkCount(field string, n, limit int) error {
 func checkAddr(field, addr string) error {
 	if len(addr) > maxAddrBytes {
 		return badField(field, "%d bytes, want at most %d", len(addr), maxAddrBytes)
+	}
+	if !utf8.ValidString(addr) { // generated code does not look
+		return badField(field, "%q is not UTF-8", addr)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Bounds of a gatherer.
@@ -13,6 +14,9 @@ const (
 	maxBatchBytes  = 1 << 20 // bytes in one message, unless a single call is larger
 	maxQueuedCalls = 4096    // calls that wait to be sent; more wait for room
 	maxQueuedBytes = 8 << 20
+
+	promptCalls = 4                      // on their way to the peer: with fewer, a call is sent at once
+	maxHold     = 300 * time.Microsecond // that a call waits for company otherwise
 )
 
 // batchStream is the caller's side of a Batch method: calls go out and replies come back in messages of many. One goroutine sends and one
@@ -28,9 +32,10 @@ type batchCall interface{ setSeq(seq uint64) }
 // batchReply is a reply in a batch.
 type batchReply interface{ GetSeq() uint64 }
 
-// gatherer makes one stream of messages of the concurrent calls to one peer. A message carries whatever was called while the one before
-// was on its way: nothing is ever delayed in order to fill one. The stream is opened by the first call, and again by the first call
-// after it broke; without a stream there is no goroutine.
+// gatherer makes one stream of messages of the concurrent calls to one peer. A message costs much more than a call in it, so a busy stream carries
+// few large ones: a call is sent at once while fewer than promptCalls are on their way; then calls wait until they are as many as those that are on their
+// way, but never longer than maxHold. The stream is opened by the first call, and again by the first call after it broke; without a
+// stream there is no goroutine.
 //
 // A call that fails has an error that wraps ErrNotSent, or the peer may have seen it.
 type gatherer[C batchCall, R batchReply] struct {
@@ -40,7 +45,7 @@ type gatherer[C batchCall, R batchReply] struct {
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
 	waiters sync.Pool
-	wake    chan struct{} // buffered: the queue is not empty any more
+	wake    chan struct{} // buffered: there may be something to send now
 
 	mu      sync.Mutex // held for a few instructions, never while anything is called
 	closed  bool
@@ -130,7 +135,7 @@ func (g *gatherer[C, R]) enqueue(ctx context.Context, w *waiter[C, R]) error {
 	}
 	g.queue = append(g.queue, w)
 	g.bytes += w.bytes
-	first, start := len(g.queue) == 1, !g.running
+	look, start := len(g.queue) == 1 || g.due(), !g.running
 	if start {
 		g.running = true
 		g.tasks.Add(1)
@@ -139,13 +144,23 @@ func (g *gatherer[C, R]) enqueue(ctx context.Context, w *waiter[C, R]) error {
 	if start {
 		go g.run()
 	}
-	if first {
-		select {
-		case g.wake <- struct{}{}:
-		default:
-		}
+	if look {
+		g.rouse()
 	}
 	return nil
+}
+
+// due reports whether what is in the queue should be sent now. The caller holds mu.
+func (g *gatherer[C, R]) due() bool {
+	return len(g.queue) > 0 && (len(g.sent) < promptCalls || len(g.queue) >= len(g.sent))
+}
+
+// rouse has the sender look at the queue.
+func (g *gatherer[C, R]) rouse() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
 }
 
 // abandon forgets a call whose caller does not wait any more. It reports false if the result is there already.
@@ -164,10 +179,14 @@ func (g *gatherer[C, R]) abandon(w *waiter[C, R]) (was waiterState, ok bool) {
 	return was, true
 }
 
-// take moves the first calls of the queue, as many as fit into a message, to those that were sent.
-func (g *gatherer[C, R]) take(calls []C) []C {
+// take moves the first calls of the queue, as many as fit into a message, to those that were sent. held means that it left them there to wait
+// for more, which it does not if they have waited long enough.
+func (g *gatherer[C, R]) take(calls []C, late bool) (_ []C, held bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !late && !g.due() {
+		return calls, len(g.queue) > 0
+	}
 	n, bytes := 0, 0
 	for ; n < len(g.queue); n++ {
 		w := g.queue[n]
@@ -191,7 +210,7 @@ func (g *gatherer[C, R]) take(calls []C) []C {
 		close(g.room)
 		g.room = nil
 	}
-	return calls
+	return calls, false
 }
 
 // run opens the stream and sends until it breaks or the gatherer is closed.
@@ -227,16 +246,26 @@ func (g *gatherer[C, R]) broken(err error, sent bool) error {
 
 func (g *gatherer[C, R]) send(ctx context.Context, stream batchStream[C, R]) {
 	var calls []C
+	hold := time.NewTimer(maxHold)
+	defer hold.Stop()
+	holding, late := false, false // whether the timer runs for what is in the queue, and whether it has run out
 	for {
-		calls = g.take(calls[:0])
-		if len(calls) > 0 {
+		var held bool
+		if calls, held = g.take(calls[:0], late); len(calls) > 0 {
 			if stream.send(calls) != nil {
 				return
 			}
 			clear(calls)
+			holding, late = false, false
 			continue
 		}
+		if held && !holding {
+			hold.Reset(maxHold)
+		}
+		holding = held
 		select {
+		case <-hold.C:
+			late = holding
 		case <-g.wake:
 			// The first caller has woken us up; others may be about to call, most of all those to whom one message just brought
 			// their replies. Let them go first: it costs nothing if there are none.
@@ -263,7 +292,11 @@ func (g *gatherer[C, R]) receive(stream batchStream[C, R]) error {
 				ready = append(ready, w)
 			}
 		}
+		due := g.due()
 		g.mu.Unlock()
+		if due {
+			g.rouse()
+		}
 		for _, w := range ready {
 			w.done <- struct{}{}
 		}

@@ -130,6 +130,58 @@ func drain(results chan error, n int) error {
 }
 
 // TestGatherForgetsLateCalls: a call ends with its context, not with the stream; its reply, if it comes after all, is nobody's.
+
+// TestGatherHoldsCallsOfABusyStream: while enough calls are on their way, further ones go together, when they are as many, or some have been answered,
+// or they have waited long enough.
+func TestGatherHoldsCallsOfABusyStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGathering()
+		defer g.close()
+		calls := func(n int) { g.start(t.Context(), n, 10) }
+		calls(1)
+		s := <-g.streams
+		var sent []uint64
+		read := func(what string, want int) {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case seqs := <-s.out:
+				sent = append(sent, seqs...)
+				if len(seqs) != want {
+					t.Errorf("%s: got a message of %d calls, want %d", what, len(seqs), want)
+				}
+			default:
+				if want > 0 {
+					t.Errorf("%s: got no message, want one of %d calls", what, want)
+				}
+			}
+		}
+		read("the first call", 1)
+		for range promptCalls - 1 {
+			calls(1)
+			read("while few are on their way", 1)
+		}
+		calls(2)
+		read("while many are on their way", 0)
+		began := time.Now()
+		time.Sleep(maxHold)
+		read("after the longest wait", 2)
+		if waited := time.Since(began); waited != maxHold {
+			t.Errorf("it waited %v", waited)
+		}
+		calls(len(sent) - 1)
+		read("one fewer than on their way", 0)
+		calls(1)
+		read("as many as on their way", len(sent))
+		calls(1)
+		read("one call", 0)
+		s.answer(sent...)
+		read("after all were answered", 1)
+		time.Sleep(time.Hour) // the timer of a queue that is gone sends nothing
+		read("nothing", 0)
+	})
+}
+
 func TestGatherForgetsLateCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGathering()
@@ -239,15 +291,16 @@ func TestGatherStreamEnds(t *testing.T) {
 func TestGatherUnderStress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGathering()
+		var peers sync.WaitGroup
 		g.kvGatherer.open = func(ctx context.Context) (batchStream[opCall, *chordv1.OpReply], error) {
 			s := &fakeStream{ctx: ctx, out: make(chan []uint64), in: make(chan []*chordv1.OpReply), end: make(chan error)}
-			go func() {
+			peers.Go(func() {
 				for n := range 20 {
 					select {
 					case seqs := <-s.out:
 						time.Sleep(time.Millisecond)
 						if n%2 == 0 {
-							go s.answer(seqs...)
+							peers.Go(func() { s.answer(seqs...) })
 							continue
 						}
 						s.answer(seqs[:len(seqs)/2]...)
@@ -259,7 +312,7 @@ func TestGatherUnderStress(t *testing.T) {
 				case s.end <- errors.New("broken"):
 				case <-ctx.Done():
 				}
-			}()
+			})
 			return s, nil
 		}
 		var wg sync.WaitGroup
@@ -285,6 +338,7 @@ func TestGatherUnderStress(t *testing.T) {
 		}
 		wg.Wait()
 		g.close()
+		peers.Wait()
 		if len(g.sent) != 0 || answered == 0 {
 			t.Errorf("%d calls are still remembered, %d were answered", len(g.sent), answered)
 		}

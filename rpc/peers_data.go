@@ -46,13 +46,11 @@ func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record) (
 			bytes += size
 			n++
 		}
-		reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Call: &chordv1.ReplicaCall_Apply{
-			Apply: &chordv1.ApplyRequest{Records: recordsToProto(records[:n])},
-		}}, bytes)
+		reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Records: recordsToProto(records[:n])}, bytes)
 		if err != nil {
 			return nil, err
 		}
-		got := reply.GetApply().GetVersions()
+		got := reply.GetVersions()
 		if len(got) != n {
 			return nil, malformed(to.Addr, badField("versions", "%d, want %d", len(got), n))
 		}
@@ -74,13 +72,11 @@ func (p *Peers) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([]no
 		bytes += len(wants[n].Key) + itemOverhead
 		n++
 	}
-	reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Call: &chordv1.ReplicaCall_Fetch{
-		Fetch: &chordv1.FetchRequest{Wants: wantsToProto(wants[:n])},
-	}}, bytes)
+	reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Wants: wantsToProto(wants[:n])}, bytes)
 	if err != nil {
 		return nil, err
 	}
-	found, err := foundFromProto(reply.GetFetch().GetFound())
+	found, err := foundFromProto(reply.GetFound())
 	if err == nil && (len(found) < 1 || len(found) > n) {
 		err = badField("found", "%d, want 1 to %d", len(found), n)
 	}

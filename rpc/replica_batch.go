@@ -66,17 +66,17 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 			continue
 		}
 		var err error
-		switch c := call.GetCall().(type) {
-		case *chordv1.ReplicaCall_Apply:
-			if item.records, err = appendRecords(nil, c.Apply.GetRecords()); err == nil {
+		switch {
+		case len(call.Records) > 0 && len(call.Wants) == 0:
+			if item.records, err = appendRecords(nil, call.Records); err == nil {
 				applies = append(applies, item)
 			}
-		case *chordv1.ReplicaCall_Fetch:
-			if item.wants, err = wantsFromProto(c.Fetch.GetWants()); err == nil {
+		case len(call.Wants) > 0 && len(call.Records) == 0:
+			if item.wants, err = wantsFromProto(call.Wants); err == nil {
 				fetches = append(fetches, item)
 			}
 		default:
-			err = badField("call", "missing")
+			err = badField("call", "%d records and %d wants, want either", len(call.Records), len(call.Wants))
 		}
 		if err != nil {
 			b.replies.reply(b.failed(item, invalid(err)))
@@ -98,10 +98,10 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 
 func replicaCallBytes(call *chordv1.ReplicaCall) int {
 	bytes := itemOverhead
-	for _, m := range call.GetApply().GetRecords() {
+	for _, m := range call.GetRecords() {
 		bytes += itemOverhead + len(m.GetKey()) + len(m.GetValue())
 	}
-	for _, m := range call.GetFetch().GetWants() {
+	for _, m := range call.GetWants() {
 		bytes += itemOverhead + len(m.GetKey())
 	}
 	return bytes
@@ -114,7 +114,7 @@ func (b *replicaBatch) answer(to replicaItem, reply *chordv1.ReplicaReply, bytes
 
 func (b *replicaBatch) failed(to replicaItem, err error) replicaAnswer {
 	m := errorToItem(err)
-	return b.answer(to, &chordv1.ReplicaReply{Reply: &chordv1.ReplicaReply_Error{Error: m}}, len(m.Message))
+	return b.answer(to, &chordv1.ReplicaReply{Error: m}, len(m.Message))
 }
 
 // answerEach answers the items one by one.
@@ -168,9 +168,7 @@ func (b *replicaBatch) apply(items []replicaItem) (answers []replicaAnswer) {
 		n := len(item.records)
 		list := versionsToProto(versions[:n])
 		versions = versions[n:]
-		return b.answer(item, &chordv1.ReplicaReply{
-			Reply: &chordv1.ReplicaReply_Apply{Apply: &chordv1.ApplyResponse{Versions: list}},
-		}, n*versionBytes)
+		return b.answer(item, &chordv1.ReplicaReply{Versions: list}, n*versionBytes)
 	})
 }
 
@@ -234,7 +232,5 @@ func (b *replicaBatch) found(to replicaItem, found []node.Found) replicaAnswer {
 	for i := range found {
 		bytes += itemOverhead + versionBytes + len(found[i].Record.Key) + len(found[i].Record.Value)
 	}
-	return b.answer(to, &chordv1.ReplicaReply{
-		Reply: &chordv1.ReplicaReply_Fetch{Fetch: &chordv1.FetchResponse{Found: foundToProto(found)}},
-	}, bytes)
+	return b.answer(to, &chordv1.ReplicaReply{Found: foundToProto(found)}, bytes)
 }

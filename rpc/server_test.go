@@ -328,14 +328,13 @@ func TestForgedBatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := &chordv1.ApplyRequest{Records: []*chordv1.Record{{Key: key(1), Version: &chordv1.Version{Time: 1}}}}
+	good := []*chordv1.Record{{Key: key(1), Version: &chordv1.Version{Time: 1}}}
 	batch := []*chordv1.ReplicaCall{
 		{Seq: 1},
-		{Seq: 2, Call: &chordv1.ReplicaCall_Apply{Apply: good}},
-		{Seq: 3, Call: &chordv1.ReplicaCall_Apply{Apply: &chordv1.ApplyRequest{Records: []*chordv1.Record{{}}}}},
-		{Seq: 4, Call: &chordv1.ReplicaCall_Fetch{Fetch: &chordv1.FetchRequest{Wants: []*chordv1.Want{{}}}}},
-		{Seq: 5, Call: &chordv1.ReplicaCall_Fetch{}},
-		{Seq: 6, Call: &chordv1.ReplicaCall_Apply{}},
+		{Seq: 2, Records: good},
+		{Seq: 3, Records: []*chordv1.Record{{}}},
+		{Seq: 4, Wants: []*chordv1.Want{{}}},
+		{Seq: 5, Records: good, Wants: []*chordv1.Want{{Key: key(1)}}},
 	}
 	if err := records.Send(&chordv1.ReplicaBatch{Calls: batch}); err != nil {
 		t.Fatal(err)
@@ -350,7 +349,7 @@ func TestForgedBatches(t *testing.T) {
 			reasons[r.GetSeq()] = r.GetError().GetReason()
 		}
 	}
-	if reasons[1] != "INVALID" || reasons[2] != "" || reasons[3] != "INVALID" || reasons[4] != "INVALID" || reasons[5] != "" || reasons[6] != "" {
+	if reasons[1] != "INVALID" || reasons[2] != "" || reasons[3] != "INVALID" || reasons[4] != "INVALID" || reasons[5] != "INVALID" {
 		t.Errorf("records: got %v", reasons)
 	}
 }

@@ -120,10 +120,14 @@ func generateAll() (map[string]string, error) {
 		return nil, err
 	}
 	generated := make(map[string]string)
-	for _, plugin := range []string{"protoc-gen-go", "protoc-gen-go-grpc"} {
-		out, err := generate(plugin, names, compiled)
+	for _, plugin := range []struct{ name, parameter string }{
+		{"protoc-gen-go", "paths=source_relative"},
+		{"protoc-gen-go-grpc", "paths=source_relative"},
+		{"protoc-gen-go-vtproto", "paths=source_relative,features=marshal+unmarshal+size"},
+	} {
+		out, err := generate(plugin.name, plugin.parameter, names, compiled)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", plugin, err)
+			return nil, fmt.Errorf("%s: %w", plugin.name, err)
 		}
 		for _, f := range out {
 			generated[f.GetName()] = f.GetContent()
@@ -133,10 +137,10 @@ func generateAll() (map[string]string, error) {
 }
 
 // generate runs one plugin over the files.
-func generate(plugin string, names []string, compiled linker.Files) ([]*pluginpb.CodeGeneratorResponse_File, error) {
+func generate(plugin, parameter string, names []string, compiled linker.Files) ([]*pluginpb.CodeGeneratorResponse_File, error) {
 	in, err := proto.Marshal(&pluginpb.CodeGeneratorRequest{
 		FileToGenerate: names,
-		Parameter:      proto.String("paths=source_relative"),
+		Parameter:      proto.String(parameter),
 		ProtoFile:      withImports(compiled),
 	})
 	if err != nil {

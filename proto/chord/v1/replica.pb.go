@@ -597,14 +597,12 @@ func (x *ListResponse) GetEntries() []*Entry {
 	return nil
 }
 
+// ReplicaCall is an Apply, if it has records, or a Fetch, if it has wants.
 type ReplicaCall struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Types that are valid to be assigned to Call:
-	//
-	//	*ReplicaCall_Apply
-	//	*ReplicaCall_Fetch
-	Call          isReplicaCall_Call `protobuf_oneof:"call"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Records       []*Record              `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	Wants         []*Want                `protobuf:"bytes,3,rep,name=wants,proto3" json:"wants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -646,56 +644,27 @@ func (x *ReplicaCall) GetSeq() uint64 {
 	return 0
 }
 
-func (x *ReplicaCall) GetCall() isReplicaCall_Call {
+func (x *ReplicaCall) GetRecords() []*Record {
 	if x != nil {
-		return x.Call
+		return x.Records
 	}
 	return nil
 }
 
-func (x *ReplicaCall) GetApply() *ApplyRequest {
+func (x *ReplicaCall) GetWants() []*Want {
 	if x != nil {
-		if x, ok := x.Call.(*ReplicaCall_Apply); ok {
-			return x.Apply
-		}
+		return x.Wants
 	}
 	return nil
 }
 
-func (x *ReplicaCall) GetFetch() *FetchRequest {
-	if x != nil {
-		if x, ok := x.Call.(*ReplicaCall_Fetch); ok {
-			return x.Fetch
-		}
-	}
-	return nil
-}
-
-type isReplicaCall_Call interface {
-	isReplicaCall_Call()
-}
-
-type ReplicaCall_Apply struct {
-	Apply *ApplyRequest `protobuf:"bytes,2,opt,name=apply,proto3,oneof"`
-}
-
-type ReplicaCall_Fetch struct {
-	Fetch *FetchRequest `protobuf:"bytes,3,opt,name=fetch,proto3,oneof"`
-}
-
-func (*ReplicaCall_Apply) isReplicaCall_Call() {}
-
-func (*ReplicaCall_Fetch) isReplicaCall_Call() {}
-
+// ReplicaReply has what the call asked for, or an error.
 type ReplicaReply struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Seq   uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Types that are valid to be assigned to Reply:
-	//
-	//	*ReplicaReply_Apply
-	//	*ReplicaReply_Fetch
-	//	*ReplicaReply_Error
-	Reply         isReplicaReply_Reply `protobuf_oneof:"reply"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Versions      []*Version             `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	Found         []*Found               `protobuf:"bytes,3,rep,name=found,proto3" json:"found,omitempty"`
+	Error         *ItemError             `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -737,61 +706,26 @@ func (x *ReplicaReply) GetSeq() uint64 {
 	return 0
 }
 
-func (x *ReplicaReply) GetReply() isReplicaReply_Reply {
+func (x *ReplicaReply) GetVersions() []*Version {
 	if x != nil {
-		return x.Reply
+		return x.Versions
 	}
 	return nil
 }
 
-func (x *ReplicaReply) GetApply() *ApplyResponse {
+func (x *ReplicaReply) GetFound() []*Found {
 	if x != nil {
-		if x, ok := x.Reply.(*ReplicaReply_Apply); ok {
-			return x.Apply
-		}
-	}
-	return nil
-}
-
-func (x *ReplicaReply) GetFetch() *FetchResponse {
-	if x != nil {
-		if x, ok := x.Reply.(*ReplicaReply_Fetch); ok {
-			return x.Fetch
-		}
+		return x.Found
 	}
 	return nil
 }
 
 func (x *ReplicaReply) GetError() *ItemError {
 	if x != nil {
-		if x, ok := x.Reply.(*ReplicaReply_Error); ok {
-			return x.Error
-		}
+		return x.Error
 	}
 	return nil
 }
-
-type isReplicaReply_Reply interface {
-	isReplicaReply_Reply()
-}
-
-type ReplicaReply_Apply struct {
-	Apply *ApplyResponse `protobuf:"bytes,2,opt,name=apply,proto3,oneof"`
-}
-
-type ReplicaReply_Fetch struct {
-	Fetch *FetchResponse `protobuf:"bytes,3,opt,name=fetch,proto3,oneof"`
-}
-
-type ReplicaReply_Error struct {
-	Error *ItemError `protobuf:"bytes,4,opt,name=error,proto3,oneof"`
-}
-
-func (*ReplicaReply_Apply) isReplicaReply_Reply() {}
-
-func (*ReplicaReply_Fetch) isReplicaReply_Reply() {}
-
-func (*ReplicaReply_Error) isReplicaReply_Reply() {}
 
 type ReplicaBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -915,18 +849,16 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\"9\n" +
 	"\fListResponse\x12)\n" +
-	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"\x87\x01\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"q\n" +
 	"\vReplicaCall\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
-	"\x05apply\x18\x02 \x01(\v2\x16.chord.v1.ApplyRequestH\x00R\x05apply\x12.\n" +
-	"\x05fetch\x18\x03 \x01(\v2\x16.chord.v1.FetchRequestH\x00R\x05fetchB\x06\n" +
-	"\x04call\"\xb8\x01\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
+	"\arecords\x18\x02 \x03(\v2\x10.chord.v1.RecordR\arecords\x12$\n" +
+	"\x05wants\x18\x03 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\xa1\x01\n" +
 	"\fReplicaReply\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12/\n" +
-	"\x05apply\x18\x02 \x01(\v2\x17.chord.v1.ApplyResponseH\x00R\x05apply\x12/\n" +
-	"\x05fetch\x18\x03 \x01(\v2\x17.chord.v1.FetchResponseH\x00R\x05fetch\x12+\n" +
-	"\x05error\x18\x04 \x01(\v2\x13.chord.v1.ItemErrorH\x00R\x05errorB\a\n" +
-	"\x05reply\";\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12-\n" +
+	"\bversions\x18\x02 \x03(\v2\x11.chord.v1.VersionR\bversions\x12%\n" +
+	"\x05found\x18\x03 \x03(\v2\x0f.chord.v1.FoundR\x05found\x12)\n" +
+	"\x05error\x18\x04 \x01(\v2\x13.chord.v1.ItemErrorR\x05error\";\n" +
 	"\fReplicaBatch\x12+\n" +
 	"\x05calls\x18\x01 \x03(\v2\x15.chord.v1.ReplicaCallR\x05calls\"E\n" +
 	"\x11ReplicaBatchReply\x120\n" +
@@ -986,10 +918,10 @@ var file_chord_v1_replica_proto_depIdxs = []int32{
 	18, // 9: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
 	17, // 10: chord.v1.Entry.version:type_name -> chord.v1.Version
 	10, // 11: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	0,  // 12: chord.v1.ReplicaCall.apply:type_name -> chord.v1.ApplyRequest
-	3,  // 13: chord.v1.ReplicaCall.fetch:type_name -> chord.v1.FetchRequest
-	1,  // 14: chord.v1.ReplicaReply.apply:type_name -> chord.v1.ApplyResponse
-	5,  // 15: chord.v1.ReplicaReply.fetch:type_name -> chord.v1.FetchResponse
+	16, // 12: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	2,  // 13: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	17, // 14: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	4,  // 15: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
 	19, // 16: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
 	12, // 17: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
 	13, // 18: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
@@ -1016,15 +948,6 @@ func file_chord_v1_replica_proto_init() {
 		return
 	}
 	file_chord_v1_common_proto_init()
-	file_chord_v1_replica_proto_msgTypes[12].OneofWrappers = []any{
-		(*ReplicaCall_Apply)(nil),
-		(*ReplicaCall_Fetch)(nil),
-	}
-	file_chord_v1_replica_proto_msgTypes[13].OneofWrappers = []any{
-		(*ReplicaReply_Apply)(nil),
-		(*ReplicaReply_Fetch)(nil),
-		(*ReplicaReply_Error)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1,0 +1,310 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+)
+
+// Wire takes the values of node.Peers through their messages and back, by the same conversions and checks as Peers and Server, for a
+// simulator that has no connections. Each method returns what arrives and the bytes of the protobuf messages that carry it, without
+// the framing of gRPC and HTTP/2, which add a few bytes on an open connection. Calls that Peers gathers are counted as a batch
+// of one. What a live process leaves out because the other side knows it, the unchanged answer to Neighbors, is sent here in full.
+//
+// The zero Wire is ready for use, concurrently too.
+type Wire struct{}
+
+// wireAddr is who answers in errors that have crossed.
+const wireAddr = "peer"
+
+// cross encodes a message and decodes it into a new one.
+func cross[M proto.Message](m M) (arrived M, size int, err error) {
+	data, err := wireCodec{}.Marshal(m)
+	if err != nil {
+		return arrived, 0, err
+	}
+	defer data.Free()
+	arrived = m.ProtoReflect().New().Interface().(M)
+	return arrived, data.Len(), wireCodec{}.Unmarshal(data, arrived)
+}
+
+// NeighborsRequest carries the call of Neighbors, with the hash of an earlier answer.
+func (Wire) NeighborsRequest(to ring.Ref) (ring.Ref, int, error) {
+	m, size, err := cross(&chordv1.NeighborsRequest{Node: idToProto(to.ID), Known: 1})
+	if err != nil {
+		return ring.Ref{}, 0, err
+	}
+	id, err := idFromProto("node", m.GetNode())
+	return ring.Ref{ID: id, Addr: to.Addr}, size, err
+}
+
+// NeighborsResponse carries the answer to it.
+func (Wire) NeighborsResponse(v ring.View) (ring.View, int, error) {
+	answer := viewToProto(v)
+	answer.Hash = hashView(v)
+	m, size, err := cross(answer)
+	if err != nil {
+		return ring.View{}, 0, err
+	}
+	view, err := viewFromProto(v.Self.ID, m)
+	return view, size, err
+}
+
+// NotifyRequest carries the call of Notify.
+func (Wire) NotifyRequest(to, from ring.Ref) (gotTo, gotFrom ring.Ref, size int, err error) {
+	return crossNotify(to, from, false)
+}
+
+// NotifyResponse carries the answer to it.
+func (Wire) NotifyResponse() (int, error) { return crossNothing() }
+
+// ChangedRequest carries the call of Changed.
+func (Wire) ChangedRequest(to, from ring.Ref) (gotTo, gotFrom ring.Ref, size int, err error) {
+	return crossNotify(to, from, true)
+}
+
+// ChangedResponse carries the answer to it.
+func (Wire) ChangedResponse() (int, error) { return crossNothing() }
+
+func crossNotify(to, from ring.Ref, changed bool) (gotTo, gotFrom ring.Ref, size int, err error) {
+	m, size, err := cross(&chordv1.NotifyRequest{Node: idToProto(to.ID), From: refToProto(from), Changed: changed})
+	if err != nil {
+		return gotTo, gotFrom, 0, err
+	}
+	if m.GetChanged() != changed {
+		return gotTo, gotFrom, size, badField("changed", "%v, want %v", m.GetChanged(), changed)
+	}
+	id, err := idFromProto("node", m.GetNode())
+	if err != nil {
+		return gotTo, gotFrom, size, err
+	}
+	gotFrom, err = refFromProto("from", m.GetFrom())
+	return ring.Ref{ID: id, Addr: to.Addr}, gotFrom, size, err
+}
+
+func crossNothing() (int, error) {
+	_, size, err := cross(&chordv1.NotifyResponse{})
+	return size, err
+}
+
+// RouteRequest carries the call of Route. Of nodes to avoid beyond what a message may list, the rest is left out, as by Peers.
+func (Wire) RouteRequest(to ring.Ref, id ring.ID, avoid []ring.ID) (gotTo ring.Ref, gotID ring.ID, gotAvoid []ring.ID, size int, err error) {
+	request := &chordv1.RouteRequest{Id: idToProto(id), Avoid: idsToProto(avoid[:min(len(avoid), maxRefs)])}
+	if !to.ID.IsZero() {
+		request.Node = idToProto(to.ID)
+	}
+	m, size, err := cross(request)
+	if err != nil {
+		return gotTo, gotID, nil, 0, err
+	}
+	at, err := optionalID("node", m.GetNode())
+	if err != nil {
+		return gotTo, gotID, nil, size, err
+	}
+	if gotID, err = idFromProto("id", m.GetId()); err != nil {
+		return gotTo, gotID, nil, size, err
+	}
+	gotAvoid, err = idsFromProto("avoid", m.GetAvoid())
+	return ring.Ref{ID: at, Addr: to.Addr}, gotID, gotAvoid, size, err
+}
+
+// RouteResponse carries the answer to it.
+func (Wire) RouteResponse(s ring.Step) (ring.Step, int, error) {
+	m, size, err := cross(stepToProto(s))
+	if err != nil {
+		return ring.Step{}, 0, err
+	}
+	step, err := stepFromProto(m)
+	return step, size, err
+}
+
+// parts sends a list in as many messages as its length needs.
+func parts[T, U any](list []T, most int, send func(part []T) ([]U, int, error)) (got []U, size int, err error) {
+	got = make([]U, 0, len(list))
+	for part := range slices.Chunk(list, most) {
+		arrived, bytes, err := send(part)
+		if err != nil {
+			return nil, size, err
+		}
+		if len(arrived) != len(part) {
+			return nil, size, badField("list", "%d entries, want %d", len(arrived), len(part))
+		}
+		got, size = append(got, arrived...), size+bytes
+	}
+	return got, size, nil
+}
+
+// crossCall sends the request of a gathered call.
+func crossCall(call *chordv1.ReplicaCall) (*chordv1.ReplicaCall, int, error) {
+	call.Seq = 1
+	m, size, err := cross(&chordv1.ReplicaBatch{Calls: []*chordv1.ReplicaCall{call}})
+	if err != nil {
+		return nil, 0, err
+	}
+	return m.GetCalls()[0], size, nil
+}
+
+// crossReply sends the answer to a gathered call.
+func crossReply(reply *chordv1.ReplicaReply) (*chordv1.ReplicaReply, int, error) {
+	reply.Seq = 1
+	m, size, err := cross(&chordv1.ReplicaBatchReply{Replies: []*chordv1.ReplicaReply{reply}})
+	if err != nil {
+		return nil, 0, err
+	}
+	return m.GetReplies()[0], size, nil
+}
+
+// ApplyRequest carries the call of Apply.
+func (Wire) ApplyRequest(records []node.Record) ([]node.Record, int, error) {
+	return parts(records, maxItems, func(part []node.Record) ([]node.Record, int, error) {
+		m, size, err := crossCall(&chordv1.ReplicaCall{Records: recordsToProto(part)})
+		if err != nil {
+			return nil, 0, err
+		}
+		got, err := appendRecords(nil, m.GetRecords())
+		return got, size, err
+	})
+}
+
+// ApplyResponse carries the answer to it.
+func (Wire) ApplyResponse(versions []node.Version) ([]node.Version, int, error) {
+	m, size, err := crossReply(&chordv1.ReplicaReply{Versions: versionsToProto(versions)})
+	if err != nil {
+		return nil, 0, err
+	}
+	return versionsFromProto(m.GetVersions()), size, nil
+}
+
+// FetchRequest carries the call of Fetch. Of wants beyond what a message may list, the rest is left out, as by Peers: the caller asks again.
+func (Wire) FetchRequest(wants []node.Want) ([]node.Want, int, error) {
+	wants = wants[:min(len(wants), maxItems)]
+	m, size, err := crossCall(&chordv1.ReplicaCall{Wants: wantsToProto(wants)})
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := wantsFromProto(m.GetWants())
+	return got, size, err
+}
+
+// FetchResponse carries the answer to it.
+func (Wire) FetchResponse(found []node.Found) ([]node.Found, int, error) {
+	m, size, err := crossReply(&chordv1.ReplicaReply{Found: foundToProto(found)})
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := foundFromProto(m.GetFound())
+	return got, size, err
+}
+
+// DigestRequest carries the call of Digest.
+func (Wire) DigestRequest(arcs []ring.Arc) ([]ring.Arc, int, error) {
+	return parts(arcs, maxArcs, func(part []ring.Arc) ([]ring.Arc, int, error) {
+		m, size, err := cross(&chordv1.DigestRequest{Arcs: arcsToProto(part)})
+		if err != nil {
+			return nil, 0, err
+		}
+		got, err := arcsFromProto("arcs", m.GetArcs())
+		return got, size, err
+	})
+}
+
+// DigestResponse carries the answer to it.
+func (Wire) DigestResponse(sums []node.Summary) ([]node.Summary, int, error) {
+	return parts(sums, maxArcs, func(part []node.Summary) ([]node.Summary, int, error) {
+		m, size, err := cross(&chordv1.DigestResponse{Summaries: summariesToProto(part)})
+		if err != nil {
+			return nil, 0, err
+		}
+		return summariesFromProto(m.GetSummaries()), size, nil
+	})
+}
+
+// ListRequest carries the call of List. Where Peers asks for several pages, the request for the first is counted.
+func (Wire) ListRequest(arc ring.Arc, from node.Cursor, limit int) (gotArc ring.Arc, gotFrom node.Cursor, gotLimit, size int, err error) {
+	m, size, err := cross(&chordv1.ListRequest{Arc: arcToProto(arc), FromKey: from.Key, Limit: uint32(limit)})
+	if err != nil {
+		return ring.Arc{}, node.Cursor{}, 0, 0, err
+	}
+	gotArc, err = arcFromProto("arc", m.GetArc())
+	if len(m.GetFromKey()) > 0 {
+		gotFrom.Key = m.GetFromKey()
+	}
+	return gotArc, gotFrom, int(m.GetLimit()), size, err
+}
+
+// ListResponse carries the answer to it.
+func (Wire) ListResponse(entries []node.Entry) ([]node.Entry, int, error) {
+	return parts(entries, maxPage, func(part []node.Entry) ([]node.Entry, int, error) {
+		m, size, err := cross(&chordv1.ListResponse{Entries: entriesToProto(part)})
+		if err != nil {
+			return nil, 0, err
+		}
+		got, err := entriesFromProto(m.GetEntries())
+		return got, size, err
+	})
+}
+
+// DoRequest carries the call of Do. Its deadline, which is a number of milliseconds in the message, is taken for a second.
+func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
+	call := opToProto(op, true, 1000)
+	call.Seq = 1
+	m, size, err := cross(&chordv1.OpBatch{Calls: []*chordv1.OpCall{call}})
+	if err != nil {
+		return node.Op{}, 0, err
+	}
+	got, direct, err := opFromProto(m.GetCalls()[0])
+	if err == nil && !direct {
+		err = badField("direct", "false, want true")
+	}
+	return got, size, err
+}
+
+// DoResponse carries the answer to it, which leaves out who served the operation, as the caller knows. A result with a value is that of a
+// get, any other that of a put; an answer to a delete has the same fields.
+func (Wire) DoResponse(r node.Result) (node.Result, int, error) {
+	kind := node.OpPut
+	if r.Value != nil {
+		kind = node.OpGet
+	}
+	reply := resultToProto(kind, r, true)
+	reply.Seq = 1
+	m, size, err := cross(&chordv1.OpBatchReply{Replies: []*chordv1.OpReply{reply}})
+	if err != nil {
+		return node.Result{}, 0, err
+	}
+	got, err := resultFromProto(wireAddr, kind, m.GetReplies()[0])
+	return got, size, err
+}
+
+// Failure carries the error that a call was answered with, in both forms that there are: the status of a call of its own, whose size it
+// returns, and an item of a batch. They must stand for the same errors.
+func (Wire) Failure(answer error) (got error, size int, err error) {
+	st, size, err := cross(status.Convert(errorToStatus(answer)).Proto())
+	if err != nil {
+		return nil, 0, err
+	}
+	item, _, err := cross(errorToItem(answer))
+	if err != nil {
+		return nil, 0, err
+	}
+	// The context of a live call matters only for statuses that the network made, and these come from a handler.
+	got = errorFromStatus(context.Background(), wireAddr, status.ErrorProto(st), true)
+	inBatch := itemErrorFromProto(wireAddr, item)
+	for _, e := range errorTable {
+		if errors.Is(got, e.err) != errors.Is(inBatch, e.err) {
+			return nil, 0, fmt.Errorf("%w became %w in a status and %w in a batch", answer, got, inBatch)
+		}
+	}
+	if hintOf(got) != hintOf(inBatch) {
+		return nil, 0, fmt.Errorf("hint %v in a status and %v in a batch", hintOf(got), hintOf(inBatch))
+	}
+	return got, size, nil
+}
