@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -37,18 +38,30 @@ type shard struct {
 	mu    sync.RWMutex
 	moved bool // to the shards of a larger table
 	sum   node.Summary
-	tree  *btree.BTreeG[*item] // nil if nothing was ever stored
-	byKey map[string]*item     // the items of the tree; nil in a single shard, which is small enough to search
+	tree  *btree.BTreeG[leaf] // nil if nothing was ever stored
+	byKey map[string]*item    // the items of the tree; nil in a single shard, which is small enough to search
 }
 
-// item is a place in the tree: its record is replaced, the item stays.
+// item is what is stored of a key: its record is replaced, the item stays.
 type item struct {
 	id     ring.ID
 	key    []byte
 	record *node.Record // nil in a search
 }
 
-func itemLess(a, b *item) bool {
+// leaf is an item's place in the tree. The first bytes of the identifier are there too: nearly every comparison ends with them, without a look
+// at the item, which is not in the processor's cache.
+type leaf struct {
+	prefix uint64
+	*item
+}
+
+func leafOf(it *item) leaf { return leaf{binary.BigEndian.Uint64(it.id[:8]), it} }
+
+func leafLess(a, b leaf) bool {
+	if a.prefix != b.prefix {
+		return a.prefix < b.prefix
+	}
 	if c := a.id.Compare(b.id); c != 0 {
 		return c < 0
 	}
@@ -111,10 +124,10 @@ func (m *Memory) grow() {
 	}
 	old[0].mu.Lock()
 	defer old[0].mu.Unlock()
-	old[0].tree.Ascend(func(it *item) bool {
-		s := shardOf(table, it.id)
-		s.insert(it)
-		s.count(it, node.Version{})
+	old[0].tree.Ascend(func(l leaf) bool {
+		s := shardOf(table, l.id)
+		s.insert(l.item)
+		s.count(l.item, node.Version{})
 		return true
 	})
 	old[0].moved, old[0].tree = true, nil
@@ -129,16 +142,16 @@ func (s *shard) find(id ring.ID, key []byte) *item {
 	if s.tree == nil {
 		return nil
 	}
-	it, _ := s.tree.Get(&item{id: id, key: key})
-	return it
+	l, _ := s.tree.Get(leafOf(&item{id: id, key: key}))
+	return l.item
 }
 
 // insert adds the item of a key that has none.
 func (s *shard) insert(it *item) {
 	if s.tree == nil {
-		s.tree = btree.NewG(treeDegree, itemLess)
+		s.tree = btree.NewG(treeDegree, leafLess)
 	}
-	s.tree.ReplaceOrInsert(it)
+	s.tree.ReplaceOrInsert(leafOf(it))
 	if s.byKey != nil {
 		s.byKey[string(it.key)] = it
 	}
@@ -249,7 +262,7 @@ func (m *Memory) drop(id ring.ID, e node.Entry) bool {
 	if found == nil || found.record.Version != e.Version {
 		return false
 	}
-	s.tree.Delete(found)
+	s.tree.Delete(leafOf(found))
 	delete(s.byKey, string(e.Key))
 	s.sum.Count--
 	s.sum.Hash -= EntryHash(e.Key, e.Version)
@@ -316,7 +329,7 @@ func (s *shard) page(at place, last ring.ID, n int, visit func(*node.Record)) (n
 	if s.tree == nil {
 		return next, more
 	}
-	s.tree.AscendGreaterOrEqual(&item{id: at.id, key: at.key}, func(it *item) bool {
+	s.tree.AscendGreaterOrEqual(leafOf(&item{id: at.id, key: at.key}), func(it leaf) bool {
 		if end.Less(it.id) {
 			return false
 		}
