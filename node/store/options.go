@@ -39,7 +39,7 @@ type PebbleOptions struct {
 func DefaultPebbleOptions() PebbleOptions {
 	return PebbleOptions{
 		Sync: SyncAlways, SyncEvery: 100 * time.Millisecond,
-		CacheBytes: 64 << 20, MemTableBytes: 16 << 20,
+		CacheBytes: 64 << 20, MemTableBytes: 32 << 20,
 		ReserveBytes: 64 << 20, BallastBytes: 32 << 20,
 		Log: zerolog.Nop(),
 	}
