@@ -23,15 +23,13 @@ func (p *Process) hosted(node ring.ID) (*vnode, *snapshot, error) {
 	return n, s, nil
 }
 
-// Neighbors returns predecessor and successor list of one of the own nodes. Errors: ErrNoNode, ErrNotReady.
+// Neighbors returns predecessor and successor list of one of the own nodes; nobody may change the list. Errors: ErrNoNode, ErrNotReady.
 func (p *Process) Neighbors(node ring.ID) (ring.View, error) {
 	_, s, err := p.hosted(node)
 	if err != nil {
 		return ring.View{}, err
 	}
-	v := s.view
-	v.Succs = slices.Clone(v.Succs)
-	return v, nil
+	return s.view, nil
 }
 
 // Notify tells one of the own nodes that from may be its predecessor. The claim is verified by a call back on a task of its
@@ -73,13 +71,16 @@ func (p *Process) Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error) {
 	if err != nil {
 		return ring.Step{}, err
 	}
-	if succs := s.view.Succs; len(succs) > 0 && slices.Contains(avoid, succs[0].ID) {
+	if succs := s.view.Succs; len(avoid) > 0 && len(succs) > 0 && slices.Contains(avoid, succs[0].ID) {
 		n.stabilizeSoon() // the caller says it is dead: find out
 	}
 	return n.route(id, avoiding(avoid)), nil
 }
 
 func avoiding(ids []ring.ID) func(ring.ID) bool {
+	if len(ids) == 0 {
+		return nil
+	}
 	return func(id ring.ID) bool { return slices.Contains(ids, id) }
 }
 
@@ -97,6 +98,9 @@ func (p *Process) Apply(_ context.Context, records []Record) ([]Version, error) 
 	versions, err := p.store.Apply(records)
 	if err != nil {
 		return nil, err
+	}
+	if mutantTombstoneEarly.on() {
+		p.forgetDeletes(records)
 	}
 	for i := range records {
 		if r := &records[i]; r.Request != (RequestID{}) {

@@ -143,6 +143,9 @@ func (n *vnode) join(ctx context.Context, seed ring.Ref) error {
 			err = fmt.Errorf("%w: the ring changed under the join", ErrNoRoute)
 			continue
 		}
+		if mutantServeEarly.on() {
+			n.setServing(true)
+		}
 		if err = n.accepted(ctx); err == nil {
 			return nil
 		}
@@ -193,7 +196,7 @@ func (n *vnode) preceding(ctx context.Context, seed ring.Ref) (ring.View, error)
 			return ring.View{}, err
 		}
 		next, ok := n.nearer(ctx, &v)
-		if !ok {
+		if !ok || mutantJoinFar.on() {
 			return v, nil
 		}
 		v, err = n.p.callNeighbors(ctx, next)

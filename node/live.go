@@ -136,12 +136,9 @@ func (l *Live) WithTimeout(ctx context.Context, d time.Duration) (context.Contex
 	return context.WithTimeout(ctx, d)
 }
 
-// Gather implements Runtime. A single call runs on the caller's goroutine.
-func (l *Live) Gather(n int, call func(i int) error, done func(i int, err error) (enough bool)) {
-	if n == 0 {
-		return
-	}
-	if n == 1 {
+// Gather implements Runtime. A single call runs on the caller's goroutine, if that has nothing else to do.
+func (l *Live) Gather(n int, call func(i int) error, meanwhile func() (enough bool), done func(i int, err error) (enough bool)) {
+	if n == 1 && meanwhile == nil {
 		done(0, call(0))
 		return
 	}
@@ -152,6 +149,9 @@ func (l *Live) Gather(n int, call func(i int) error, done func(i int, err error)
 	results := make(chan result, n) // so that late calls never block
 	for i := range n {
 		l.Go(func() { results <- result{i, call(i)} })
+	}
+	if meanwhile != nil && meanwhile() {
+		return
 	}
 	for range n {
 		if r := <-results; done(r.i, r.err) {

@@ -39,6 +39,12 @@ func (p *Process) lookup(ctx context.Context, id ring.ID, via ring.Ref) (Lookup,
 	return Lookup{ID: id, Owner: owner, Hops: w.hops}, err
 }
 
+// openRoom and hopsRoom are what most lookups of a large ring need.
+const (
+	openRoom = 24
+	hopsRoom = 8
+)
+
 // walk is one lookup under way.
 type walk struct {
 	p     *Process
@@ -159,6 +165,9 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 // push adds alternatives, best first in refs, to the list, best last; processes that failed lately come after the others.
 func (w *walk) push(refs []ring.Ref) {
 	refs = w.p.trusted(refs)
+	if w.open == nil {
+		w.open = make([]ring.Ref, 0, openRoom)
+	}
 	for i := len(refs) - 1; i >= 0; i-- {
 		w.open = append(w.open, refs[i])
 	}
@@ -168,8 +177,11 @@ func (w *walk) push(refs []ring.Ref) {
 func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, err error)) error {
 	began := w.p.rt.Now()
 	covered, err := call()
+	if w.hops == nil {
+		w.hops = make([]Hop, 0, hopsRoom)
+	}
 	w.hops = append(w.hops, Hop{Node: to, Covered: covered, RTT: w.p.rt.Now().Sub(began), Err: err})
-	if err != nil && ctx.Err() == nil && !to.ID.IsZero() {
+	if err != nil && ctx.Err() == nil && !to.ID.IsZero() && !mutantAvoidNone.on() {
 		w.avoid = append(w.avoid, to.ID)
 	}
 	return err
@@ -178,7 +190,6 @@ func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, 
 // settle asks the candidates in order, and whoever stands before them by then, until one owns the identifier: its arc contains it, or everybody
 // between its predecessor and itself is known to be dead.
 func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bool) {
-	candidates = slices.Clone(candidates)
 	for len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops {
 		c := candidates[0]
 		candidates = candidates[1:]

@@ -64,6 +64,10 @@ func (n *vnode) stabilizeSoon() {
 
 // stabilize runs a round of stabilization, and another if one was asked for meanwhile. If another task is at it, that one runs another.
 func (n *vnode) stabilize(ctx context.Context) {
+	if mutantRoundsOverlap.on() {
+		n.stabilizeOnce(ctx)
+		return
+	}
 	// Bound: one of the three holds, unless another task has changed the state in between.
 	for !n.stabilizing.CompareAndSwap(idle, running) {
 		if n.stabilizing.CompareAndSwap(running, runningAgain) || n.stabilizing.Load() == runningAgain {
@@ -110,6 +114,9 @@ func (n *vnode) adoptCloser(ctx context.Context, succ ring.View) bool {
 		return false
 	}
 	v, err := n.p.callNeighbors(ctx, succ.Pred)
+	if mutantAdoptUnasked.on() {
+		v, err = ring.View{Self: succ.Pred, Succs: append([]ring.Ref{succ.Self}, succ.Succs...)}, nil
+	}
 	return err == nil && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(v) })
 }
 
@@ -203,8 +210,8 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 // heal looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
 // partition or a bad start, the answer is a closer successor there, and adopting it merges the rings.
 func (p *Process) heal(ctx context.Context) {
-	known := p.memory.acquaintances()
-	if len(known) == 0 {
+	known := p.memory.acquaintances(p.addr)
+	if len(known) == 0 || mutantHealNever.on() {
 		return
 	}
 	via := ring.Ref{Addr: known[p.rt.Uint64()%uint64(len(known))]}

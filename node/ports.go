@@ -55,7 +55,8 @@ type Runtime interface {
 	WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc)
 	// Gather runs call(0) to call(n-1) concurrently and hands each result to done, one at a time on the caller's task, until
 	// done returns true or all are in. Calls that are still under way then run to their end unheard; what they write, nobody may read.
-	Gather(n int, call func(i int) error, done func(i int, err error) (enough bool))
+	// meanwhile, if not nil, runs on the caller's task when the calls have begun, and may say itself that that is enough.
+	Gather(n int, call func(i int) error, meanwhile func() (enough bool), done func(i int, err error) (enough bool))
 }
 
 // Yielder is a Runtime that wants to know when a task is about to read or change what the tasks of a node share: Yield is called before each

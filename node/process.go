@@ -11,7 +11,7 @@ import (
 
 // Process is what one chordd is: V ring nodes on one address and one store. All methods are safe for concurrent use.
 type Process struct {
-	cfg    Config
+	cfg    *Config
 	id     Identity
 	addr   string
 	peers  Peers
@@ -19,7 +19,8 @@ type Process struct {
 	store  Store
 	events Events
 
-	nodes    []*vnode // by identifier
+	nodes    []*vnode  // by identifier
+	first    [1]*vnode // room for nodes: most processes have one
 	clock    clock
 	memory   memory
 	requests atomic.Pointer[window]
@@ -43,6 +44,11 @@ const (
 
 // New returns a process that is not a member of a ring yet. addr is where others reach it.
 func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events Events) (*Process, error) {
+	return NewShared(&cfg, id, addr, peers, rt, store, events)
+}
+
+// NewShared is New for one of very many processes in one program: all have cfg in common, which must not change.
+func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events Events) (*Process, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -56,6 +62,7 @@ func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store St
 		p.yield = y.Yield
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.nodes = p.first[:0]
 	for _, nodeID := range id.Nodes() {
 		p.nodes = append(p.nodes, newVnode(p, ring.Ref{ID: nodeID, Addr: addr}))
 	}
@@ -100,6 +107,9 @@ func (p *Process) present() error {
 
 // node returns the process's own node with the given identifier.
 func (p *Process) node(id ring.ID) (*vnode, error) {
+	if n := p.nodes[0]; n.self.ID == id { // most processes have one
+		return n, nil
+	}
 	i, ok := slices.BinarySearchFunc(p.nodes, id, func(n *vnode, id ring.ID) int { return n.self.ID.Compare(id) })
 	if !ok {
 		return nil, ErrNoNode
@@ -149,7 +159,7 @@ type NodeStatus struct {
 // Status describes the process.
 func (p *Process) Status() Status {
 	st := Status{
-		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: p.memory.acquaintances(),
+		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: p.memory.acquaintances(p.addr),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

@@ -29,21 +29,21 @@ func (n *vnode) read(s *snapshot, op Op) (Result, error) {
 	}
 	switch {
 	case need == 1 && ok && ownErr == nil: // one answer was asked for, and one is there
-	case s.settled:
+	case s.settled || mutantReadNarrow.on():
 		q.askUntil(p.trusted(s.group[1:]), need)
 	default:
-		wide := slices.DeleteFunc(slices.Clone(s.wide[1:]), p.suspected)
+		wide := slices.DeleteFunc(s.view.Group(2 * p.cfg.Replicas)[1:], p.suspected)
 		q.ask(wide, &p.patient)
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
-	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !p.memory.complete() {
+	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
 		// The ring starts again process by process: those that have the key may not be back yet.
 		return Result{}, fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(q.answers))
 	}
-	if need > 1 {
+	if need > 1 && !mutantReadUnrepaired.on() {
 		q.repair(s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
 	if errors.Is(ownErr, ErrCorrupt) && !newest.Version.IsZero() {
@@ -129,7 +129,7 @@ func (q *quorumRead) askEnough(replicas []ring.Ref, by *deadlines, enough int) {
 			found[i] = f[0]
 		}
 		return err
-	}, func(i int, err error) bool {
+	}, nil, func(i int, err error) bool {
 		if err != nil {
 			q.failures = append(q.failures, fmt.Errorf("replica %v: %w", replicas[i], err))
 			return false
@@ -164,7 +164,7 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) {
 	q.p.rt.Gather(len(stale), func(i int) error {
 		_, err := q.p.applyAt(stale[i], records)
 		return err
-	}, func(_ int, err error) bool {
+	}, nil, func(_ int, err error) bool {
 		if err == nil {
 			holders--
 		}

@@ -53,6 +53,9 @@ func (n *vnode) repair(ctx context.Context) {
 func (n *vnode) reconcileAll(ctx context.Context, s *snapshot) error {
 	var errs []error
 	received := 0
+	if mutantRepairNever.on() {
+		return nil
+	}
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {

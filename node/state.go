@@ -23,7 +23,7 @@ type vnode struct {
 	snap atomic.Pointer[snapshot] // what the data path reads
 
 	mu           sync.Mutex
-	st           *ring.State
+	st           ring.State // in here: a lookup goes through many nodes, each far away in memory
 	serving      bool
 	epoch        uint64
 	settled      uint64   // the epoch that was settled last
@@ -38,14 +38,13 @@ type snapshot struct {
 	view    ring.View
 	arc     ring.Arc
 	group   []ring.Ref // the N replicas of the arc, self first
-	wide    []ring.Ref // the 2N first distinct processes: whoever may have been a replica before recent changes
 	serving bool
 	settled bool
 	epoch   uint64 // changes with the arc and the group
 }
 
 func newVnode(p *Process, self ring.Ref) *vnode {
-	n := &vnode{p: p, self: self, st: ring.NewState(self, p.cfg.Successors), fingerCursor: self.ID}
+	n := &vnode{p: p, self: self, st: *ring.NewState(self, p.cfg.Successors), fingerCursor: self.ID}
 	n.publish()
 	return n
 }
@@ -53,10 +52,7 @@ func newVnode(p *Process, self ring.Ref) *vnode {
 // publish renews the snapshot after a change; the caller holds mu.
 func (n *vnode) publish() {
 	view := n.st.View()
-	s := &snapshot{
-		view: view, arc: view.Arc(), serving: n.serving,
-		group: view.Group(n.p.cfg.Replicas), wide: view.Group(2 * n.p.cfg.Replicas),
-	}
+	s := &snapshot{view: view, arc: view.Arc(), serving: n.serving, group: view.Group(n.p.cfg.Replicas)}
 	if old := n.snap.Load(); old == nil || old.arc != s.arc || !slices.Equal(old.group, s.group) {
 		n.epoch++
 	}
@@ -79,7 +75,7 @@ func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, d
 	n.lock()
 	defer n.mu.Unlock()
 	before = n.snap.Load()
-	done = op(n.st)
+	done = op(&n.st)
 	if v := n.st.View(); v.Pred != before.view.Pred || !slices.Equal(v.Succs, before.view.Succs) {
 		n.publish()
 	}
@@ -113,7 +109,7 @@ func (n *vnode) route(id ring.ID, avoid func(ring.ID) bool) ring.Step {
 	return n.st.Route(id, avoid)
 }
 
-// fingers returns a copy of the finger table.
+// fingers returns the finger table, which nobody may change.
 func (n *vnode) fingers() []ring.Ref {
 	n.lock()
 	defer n.mu.Unlock()
@@ -192,6 +188,7 @@ type memory struct {
 	mu       sync.Mutex
 	pins     []pin
 	known    []string             // addresses of other processes, most recently seen last
+	met      [2][]ring.Ref        // lists that are to be added to known: most of a million processes never need to
 	absent   []string             // those known from an earlier run that have not been seen in this one
 	suspects map[string]time.Time // until when a process is asked last
 
@@ -294,29 +291,51 @@ func (m *memory) complete() bool {
 	return len(m.absent) == 0
 }
 
-// meet remembers addresses of processes that are in the ring.
+// meet remembers the addresses of processes that are in the ring but the own one. Nobody may change refs any more.
 func (m *memory) meet(refs []ring.Ref, own string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.absent = slices.DeleteFunc(m.absent, func(a string) bool {
+		return slices.ContainsFunc(refs, func(r ring.Ref) bool { return r.Addr == a })
+	})
+	for i := range m.met {
+		if m.met[i] == nil {
+			m.met[i] = refs
+			return
+		}
+	}
+	for i := range m.met {
+		m.known = withAddrs(m.known, m.met[i], own)
+		m.met[i] = nil
+	}
+	m.known = withAddrs(m.known, refs, own)
+}
+
+// withAddrs adds the addresses of refs but the own one to a list, most recently seen last, and forgets the oldest if there are too many.
+func withAddrs(known []string, refs []ring.Ref, own string) []string {
 	for _, r := range refs {
 		if r.Addr == own {
 			continue
 		}
-		m.absent = slices.DeleteFunc(m.absent, func(a string) bool { return a == r.Addr })
-		if i := slices.Index(m.known, r.Addr); i >= 0 {
-			m.known = slices.Delete(m.known, i, i+1)
-		} else if len(m.known) == maxKnown {
-			m.known = slices.Delete(m.known, 0, 1)
+		if i := slices.Index(known, r.Addr); i >= 0 {
+			known = slices.Delete(known, i, i+1)
+		} else if len(known) == maxKnown {
+			known = slices.Delete(known, 0, 1)
 		}
-		m.known = append(m.known, r.Addr)
+		known = append(known, r.Addr)
 	}
+	return known
 }
 
 // acquaintances returns the remembered addresses.
-func (m *memory) acquaintances() []string {
+func (m *memory) acquaintances(own string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.known)
+	known := slices.Clone(m.known)
+	for _, refs := range m.met {
+		known = withAddrs(known, refs, own)
+	}
+	return known
 }
 
 // window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two

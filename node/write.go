@@ -34,6 +34,9 @@ func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if mutantAckEarly.on() {
+		need--
+	}
 	known := false
 	if r.Version, known, err = p.given(op); err != nil {
 		return Result{}, err
@@ -70,7 +73,7 @@ func (p *Process) stored(key []byte) (v Version, existed bool, err error) {
 
 // given returns the version that a request already has from an earlier attempt.
 func (p *Process) given(op Op) (v Version, known bool, err error) {
-	if op.Request == (RequestID{}) {
+	if op.Request == (RequestID{}) || mutantRetryAnew.on() {
 		return Version{}, false, nil
 	}
 	if v, known = p.window().find(op.Request); known || !op.Retry {
@@ -110,34 +113,46 @@ type round struct {
 	failures []error // of the others that did not take it
 }
 
-// replicate stores the record at every member of the group at once and returns when need of them, the first always among
-// them, have it. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if enough others
+// replicate stores the record at every member of the group at once, the first of which is this process, and returns when need of them, this one always
+// among them, have it. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if enough others
 // remain. Of a record that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took effect and was
 // overwritten.
 func (p *Process) replicate(group []ring.Ref, r Record, need int, known bool) round {
-	targets := group
+	others := group[1:]
 	if p.memory.suspectCount.Load() > 0 {
-		if alive := slices.DeleteFunc(slices.Clone(group), p.suspected); len(alive) >= need {
-			targets = alive
+		if alive := slices.DeleteFunc(slices.Clone(others), p.suspected); 1+len(alive) >= need {
+			others = alive
 		}
 	}
 	var out round
-	ownDone := false
 	records := []Record{r}
-	stored := make([]Version, len(targets))
-	p.rt.Gather(len(targets), func(i int) error {
-		versions, err := p.applyAt(targets[i], records)
+	stored := make([]Version, 1+len(others)) // the own first
+	add := func(from ring.Ref, v Version, err error) {
+		out.add(from, r, v, err, known || v.Origin == r.Version.Origin || mutantAckOvertaken.on())
+	}
+	apply := func(to ring.Ref, stored *Version) error {
+		versions, err := p.applyAt(to, records)
 		if err == nil && len(versions) != 1 {
 			err = fmt.Errorf("%w: %d versions for one record", ErrInvalid, len(versions))
 		}
 		if err == nil {
-			stored[i] = versions[0]
+			*stored = versions[0]
 		}
 		return err
+	}
+	p.rt.Gather(len(others), func(i int) error {
+		return apply(others[i], &stored[1+i])
+	}, func() (enough bool) {
+		if mutantAckOwnLate.on() {
+			p.rt.Go(func() { _ = apply(group[0], &stored[0]) })
+			return false
+		}
+		err := apply(group[0], &stored[0])
+		add(group[0], stored[0], err)
+		return out.acks >= need
 	}, func(i int, err error) (enough bool) {
-		ownDone = ownDone || targets[i].Addr == p.addr
-		out.add(targets[i], r, stored[i], err, known || stored[i].Origin == r.Version.Origin)
-		return out.acks >= need && ownDone
+		add(others[i], stored[1+i], err)
+		return out.acks >= need
 	})
 	return out
 }

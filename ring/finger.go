@@ -7,8 +7,8 @@ import "slices"
 // the reach of its successor list, clockwise, and a pass of fix_fingers asks only for those: it starts at Reach, looks up
 // NextFinger, stores the answer with SetFinger, goes on behind that answer, and has come round when either reports false.
 
-// Fingers returns a copy of the distinct fingers beyond the successor list, clockwise.
-func (s *State) Fingers() []Ref { return slices.Clone(s.fingers) }
+// Fingers returns the distinct fingers beyond the successor list, clockwise. Nobody may change them; a change of the state makes new ones.
+func (s *State) Fingers() []Ref { return slices.Clip(s.fingers) }
 
 // Reach returns the identifier of the last node of the successor list: up to there, no finger is needed.
 func (s *State) Reach() ID {
@@ -33,21 +33,36 @@ func (s *State) NextFinger(behind ID) (ID, bool) {
 // the pass has come round. If the successor list has grown past f since the lookup began, f is not needed and the pass goes on.
 func (s *State) SetFinger(behind ID, f Ref) bool {
 	target, ok := s.NextFinger(behind)
-	if !ok || f.ID != target && !Between(target, f.ID, s.self.ID) || f.ID == s.self.ID {
+	if !ok || !s.starts(target, f) {
 		s.dropFingers(behind, s.self.ID)
 		return false
 	}
-	s.dropFingers(behind, f.ID.Next())
-	if len(s.succs) > 0 && (Arc{After: s.self.ID, Through: s.Reach()}).Contains(f.ID) {
-		return true
+	if at, n := s.between(behind, f.ID.Next()); n != 1 || s.fingers[at] != f {
+		s.dropFingers(behind, f.ID.Next())
+		if len(s.succs) > 0 && (Arc{After: s.self.ID, Through: s.Reach()}).Contains(f.ID) {
+			return true
+		}
+		at, _ = s.between(behind, s.self.ID)
+		s.fingers = slices.Concat(s.fingers[:at], []Ref{f}, s.fingers[at:])
 	}
-	at := 0
-	for at < len(s.fingers) && !Between(behind, s.fingers[at].ID, s.self.ID) {
-		at++
-	}
-	s.fingers = slices.Insert(s.fingers, at, f)
 	s.dropBeyond(f.ID)
 	return true
+}
+
+// starts reports whether f can be the successor of the start of a finger interval: it lies there or past it, and before self.
+func (s *State) starts(target ID, f Ref) bool {
+	return (f.ID == target || Between(target, f.ID, s.self.ID)) && f.ID != s.self.ID
+}
+
+// between returns the place of the first finger strictly between after and before, len(s.fingers) if there is none, and how many there are.
+func (s *State) between(after, before ID) (at, n int) {
+	for at < len(s.fingers) && !Between(after, s.fingers[at].ID, before) {
+		at++
+	}
+	for at+n < len(s.fingers) && Between(after, s.fingers[at+n].ID, before) {
+		n++
+	}
+	return at, n
 }
 
 // dropBeyond drops the fingers behind the given node if no finger interval starts there: a pass would never come by.
@@ -59,12 +74,16 @@ func (s *State) dropBeyond(last ID) {
 
 // dropFingers removes the fingers strictly between after and before.
 func (s *State) dropFingers(after, before ID) {
-	s.fingers = slices.DeleteFunc(s.fingers, func(g Ref) bool { return Between(after, g.ID, before) })
+	if at, n := s.between(after, before); n > 0 {
+		s.fingers = slices.Concat(s.fingers[:at], s.fingers[at+n:])
+	}
 }
 
 // DropFinger removes a dead node from the fingers.
 func (s *State) DropFinger(dead Ref) {
-	s.fingers = slices.DeleteFunc(s.fingers, func(g Ref) bool { return g == dead })
+	if at := slices.Index(s.fingers, dead); at >= 0 {
+		s.fingers = slices.Concat(s.fingers[:at], s.fingers[at+1:])
+	}
 }
 
 // trimFingers drops the fingers that the reach of the successor list has made superfluous.

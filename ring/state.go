@@ -22,8 +22,8 @@ import (
 type State struct {
 	self    Ref
 	pred    Ref
-	succs   []Ref // replaced, never changed in place
-	fingers []Ref // distinct, clockwise from self, all beyond the last of succs
+	succs   []Ref // replaced, never changed in place: views share it
+	fingers []Ref // distinct, clockwise from self, all beyond the last of succs; replaced, never changed in place
 	r       int
 }
 
@@ -37,7 +37,8 @@ func NewState(self Ref, r int) *State {
 }
 
 // Ideal sets the state that self has in the ideal ring of the given members: every pointer right. The members are sorted
-// clockwise from 0 and include self. This is how a ring of at least r+1 nodes comes into being at once, the base that the
+// clockwise from 0 and include self; they must not change afterwards, because the successor list may be a part of them: so a million
+// states of one program have it in common. This is how a ring of at least r+1 nodes comes into being at once, the base that the
 // proof of [Zave] starts from.
 func (s *State) Ideal(members []Ref) {
 	i, ok := slices.BinarySearchFunc(members, s.self.ID, func(m Ref, id ID) int { return m.ID.Compare(id) })
@@ -46,23 +47,32 @@ func (s *State) Ideal(members []Ref) {
 	}
 	n := len(members)
 	s.pred = members[(i+n-1)%n]
-	s.succs = make([]Ref, 0, min(s.r, n-1))
-	for k := 1; k <= min(s.r, n-1); k++ {
-		s.succs = append(s.succs, members[(i+k)%n])
+	r := min(s.r, n-1)
+	if first := i + 1; first+r <= n {
+		s.succs = members[first : first+r : first+r]
+	} else {
+		s.succs = slices.Concat(members[first:], members[:first+r-n])
 	}
-	s.fingers = nil
+	s.fingers = s.idealFingers(members)
+}
+
+// idealFingers returns what a pass of fix_fingers finds with the members for an oracle.
+func (s *State) idealFingers(members []Ref) []Ref {
+	fingers := make([]Ref, 0, 24) // as many as a ring of ten million nodes has
 	for behind := s.Reach(); ; {
 		target, ok := s.NextFinger(behind)
 		if !ok {
-			return
+			break
 		}
 		j, _ := slices.BinarySearchFunc(members, target, func(m Ref, id ID) int { return m.ID.Compare(id) })
-		f := members[j%n]
-		if !s.SetFinger(behind, f) {
-			return
+		f := members[j%len(members)]
+		if !s.starts(target, f) {
+			break
 		}
+		fingers = append(fingers, f)
 		behind = f.ID
 	}
+	return slices.Clone(fingers) // without the room to grow
 }
 
 // Self returns the node that the state belongs to.
@@ -79,9 +89,9 @@ func (s *State) Successor() Ref {
 	return s.succs[0]
 }
 
-// View returns a copy that others may keep.
+// View returns what others may keep. Nobody may change its list, which the state has as well; a change of the state makes a new one.
 func (s *State) View() View {
-	return View{Self: s.self, Pred: s.pred, Succs: slices.Clone(s.succs)}
+	return View{Self: s.self, Pred: s.pred, Succs: slices.Clip(s.succs)}
 }
 
 // Join makes the node a member: it takes over the list of m, the node before it, and sets its predecessor to m [Zave, Join].
@@ -97,7 +107,7 @@ func (s *State) Join(m View) bool {
 	if len(succs) > 0 {
 		next = succs[0]
 	}
-	if !Between(m.Self.ID, s.self.ID, next.ID) {
+	if !Between(m.Self.ID, s.self.ID, next.ID) && !mutantJoinAnywhere.on() {
 		return false
 	}
 	if len(succs) == 0 {
@@ -117,11 +127,14 @@ func (s *State) Join(m View) bool {
 // not go on to claim the whole circle until somebody notifies it. The proof of [Zave] holds for any predecessor.
 func (s *State) AdoptSuccessor(v View) bool {
 	succ := s.Successor()
-	if v.Self.ID != succ.ID && !Between(s.self.ID, v.Self.ID, succ.ID) {
+	if v.Self.ID != succ.ID && !Between(s.self.ID, v.Self.ID, succ.ID) && !mutantAdoptAny.on() {
 		return false
 	}
 	if v.Self.ID == s.self.ID {
 		return false
+	}
+	if mutantAdoptBare.on() {
+		v.Succs = nil
 	}
 	s.succs = s.ordered(v.Self, v.Succs)
 	if s.pred.ID == s.self.ID {
@@ -140,16 +153,16 @@ func (s *State) Closer(v View) (Ref, bool) {
 // DropSuccessor removes the first successor because it is dead [Zave, StabilizeFromSuccessor]. It reports false if dead is not
 // the first successor any more.
 func (s *State) DropSuccessor(dead Ref) bool {
-	if len(s.succs) == 0 || s.succs[0] != dead {
+	if len(s.succs) == 0 || s.succs[0] != dead && !mutantDropAny.on() {
 		return false
 	}
-	s.succs = slices.Clone(s.succs[1:])
+	s.succs = s.succs[1:]
 	return true
 }
 
 // AdoptPredecessor makes p the predecessor if it is closer than the present one; that one need not be asked [Zave, Rectify].
 func (s *State) AdoptPredecessor(p Ref) bool {
-	if !Between(s.pred.ID, p.ID, s.self.ID) {
+	if !Between(s.pred.ID, p.ID, s.self.ID) && !mutantPredecessorAny.on() {
 		return false
 	}
 	s.pred = p
@@ -160,8 +173,11 @@ func (s *State) AdoptPredecessor(p Ref) bool {
 // is not the predecessor any more. p may be the node itself, which then is alone as far as it knows, but only if its list is
 // empty: with a successor left it is not alone, and must not claim the whole circle.
 func (s *State) ReplacePredecessor(dead, p Ref) bool {
-	if s.pred != dead || p == dead || p.ID == s.self.ID && len(s.succs) > 0 {
+	if s.pred != dead || p == dead || p.ID == s.self.ID && len(s.succs) > 0 || mutantPredecessorKept.on() {
 		return false
+	}
+	if mutantPredecessorUnset.on() {
+		p = s.self
 	}
 	s.pred = p
 	return true

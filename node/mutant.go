@@ -1,0 +1,57 @@
+package node
+
+// mutant is one safeguard of a Process that the tests of the tests take away: a check that does not notice is no check. In a build
+// without the tag `mutants` every question whether one is on is the constant false, and nothing of it is left. Those of the ring's own
+// decisions are in package ring.
+type mutant uint8
+
+const (
+	_ mutant = iota
+	// mutantAdoptUnasked: stabilize adopts a closer successor without asking whether it is alive, as [ToN] does.
+	mutantAdoptUnasked
+	// mutantRoundsOverlap: a node runs several rounds of stabilization at a time.
+	mutantRoundsOverlap
+	// mutantJoinFar: a node joins behind the predecessor of its successor, whoever came between.
+	mutantJoinFar
+	// mutantServeEarly: a node answers for its arc before its successor has accepted it.
+	mutantServeEarly
+	// mutantAvoidNone: a lookup does not remember who did not answer.
+	mutantAvoidNone
+	// mutantHealNever: a process does not look for other rings.
+	mutantHealNever
+	// mutantAckEarly: a write is acknowledged when W-1 replicas have it.
+	mutantAckEarly
+	// mutantAckOwnLate: a write is acknowledged by W replicas without waiting for the owner's store.
+	mutantAckOwnLate
+	// mutantAckOvertaken: a write counts as stored where another process's newer version is.
+	mutantAckOvertaken
+	// mutantVersionBelow: a version is given without looking at what is stored.
+	mutantVersionBelow
+	// mutantRetryAnew: a repeated request is executed as a new one.
+	mutantRetryAnew
+	// mutantReadNarrow: a read of an arc that is not settled asks R replicas.
+	mutantReadNarrow
+	// mutantReadUnrepaired: a read does not give the newest answer to the replicas that lack it.
+	mutantReadUnrepaired
+	// mutantDenyEarly: a ring that gathers again denies what it has not found yet.
+	mutantDenyEarly
+	// mutantRepairNever: an arc counts as settled without a comparison of its replicas.
+	mutantRepairNever
+	// mutantSweepUnconfirmed: records that belong elsewhere are dropped although not everybody there has confirmed them.
+	mutantSweepUnconfirmed
+	// mutantSweepUnpinned: records are dropped although somebody else relies on them.
+	mutantSweepUnpinned
+	// mutantTombstoneEarly: a replica forgets a delete as soon as it has stored it.
+	mutantTombstoneEarly
+	// mutantLeaveBare: a process leaves without handing over.
+	mutantLeaveBare
+)
+
+// forgetDeletes is what mutantTombstoneEarly does.
+func (p *Process) forgetDeletes(records []Record) {
+	for i := range records {
+		if r := &records[i]; r.Tombstone {
+			_, _ = p.store.Drop([]Entry{{Key: r.Key, Version: r.Version}})
+		}
+	}
+}

@@ -1,0 +1,31 @@
+//go:build mutants
+
+package ring
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// mutantNames are in the order of the constants.
+var mutantNames = []string{
+	"", "adopt-any", "drop-any", "adopt-bare", "join-anywhere", "predecessor-any", "predecessor-unset", "predecessor-kept",
+}
+
+var activeMutant atomic.Uint32
+
+// Mutants returns the names of the safeguards that SetMutant can take away.
+func Mutants() []string { return slices.Clone(mutantNames[1:]) }
+
+// SetMutant takes one safeguard away in the whole program, and gives the one before back; the name "" takes none. It panics if there is no
+// safeguard of that name.
+func SetMutant(name string) {
+	i := slices.Index(mutantNames, name)
+	if i < 0 {
+		panic("ring: no mutant " + name)
+	}
+	activeMutant.Store(uint32(i))
+}
+
+// on reports whether the safeguard is taken away.
+func (m mutant) on() bool { return uint32(m) == activeMutant.Load() }
