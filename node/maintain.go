@@ -214,9 +214,20 @@ func (p *Process) heal(ctx context.Context) {
 	if len(known) == 0 || mutantHealNever.on() {
 		return
 	}
-	via := ring.Ref{Addr: known[p.rt.Uint64()%uint64(len(known))]}
-	n := p.nodes[p.rt.Uint64()%uint64(len(p.nodes))]
-	l, err := p.lookup(ctx, n.self.ID, via)
+	via := known[p.rt.Uint64()%uint64(len(known))]
+	p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
+}
+
+// Meet introduces the process to the one at an address, which is a member of a ring of the same cluster. If it is another ring, both become
+// one: each own node looks itself up there and adopts what it finds if that is a closer successor.
+func (p *Process) Meet(ctx context.Context, addr string) {
+	for _, n := range p.nodes {
+		n.meet(ctx, addr)
+	}
+}
+
+func (n *vnode) meet(ctx context.Context, addr string) {
+	l, err := n.p.lookup(ctx, n.self.ID, ring.Ref{Addr: addr})
 	if err != nil || l.Owner.Self.ID == n.self.ID {
 		return
 	}

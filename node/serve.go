@@ -40,7 +40,8 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 			f.op.Retry = true
 		}
 		if n, s := p.owner(id); n != nil {
-			return n.serve(s, f.op)
+			r, err := n.serve(s, f.op)
+			return r, f.doubt(err)
 		}
 		if r, done, err := f.send(ctx); done {
 			return r, err
@@ -152,7 +153,7 @@ func (f *forward) send(ctx context.Context) (r Result, done bool, err error) {
 			case dead(err) || ctx.Err() != nil:
 				f.maybe = f.maybe || f.op.Kind != OpGet && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNotReady)
 			default:
-				return Result{}, true, err
+				return Result{}, true, f.doubt(err)
 			}
 		}
 		if tried == 0 {
@@ -192,8 +193,13 @@ func (f *forward) giveUp(ctx context.Context) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w (%w)", err, ctx.Err())
 	}
-	if f.maybe {
-		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	return fmt.Errorf("%s %q: forward to the owner: %w", f.op.Kind, f.op.Key, f.doubt(err))
+}
+
+// doubt turns the error of the last attempt into that of the operation: somebody who was asked before may have applied it.
+func (f *forward) doubt(err error) error {
+	if err != nil && f.maybe && !errors.Is(err, ErrUnknown) {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	return fmt.Errorf("%s %q: forward to the owner: %w", f.op.Kind, f.op.Key, err)
+	return err
 }

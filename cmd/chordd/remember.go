@@ -41,8 +41,7 @@ func (p *process) neighborsChanged() {
 }
 
 // reunite introduces to one another two rings of the same cluster that came to be by a partition, or because each of their processes
-// found no other when it started: the members among the seeds and remembered peers that the core does not know are presented to it like
-// nodes that notify it, and it decides.
+// found no other when it started: it meets the members among the seeds and remembered peers that it does not know.
 func (p *process) reunite(ctx context.Context) {
 	known := p.core.Status().Known
 	strangers := slices.DeleteFunc(p.candidates(), func(addr string) bool { return slices.Contains(known, addr) })
@@ -55,11 +54,7 @@ func (p *process) reunite(ctx context.Context) {
 		return
 	}
 	for _, m := range s.members {
-		for _, own := range p.core.Nodes() {
-			for _, theirs := range m.Nodes {
-				_ = p.core.Notify(own.ID, theirs) // an error means that this process is leaving
-			}
-		}
+		p.core.Meet(ctx, m.Addr)
 	}
 }
 
