@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+)
+
+// app is the world of a command: its streams and its environment. Tests fill it with buffers.
+type app struct {
+	stdout io.Writer
+	stderr io.Writer
+
+	stdoutTTY, stderrTTY bool
+
+	width     func() int // columns of the terminal on stderr
+	lookupEnv func(string) (string, bool)
+	build     versionJSON
+
+	globals  globals
+	profiles profiles
+}
+
+// globals are the flags that every command has.
+type globals struct {
+	output     string
+	quiet      bool
+	noColor    bool
+	noProgress bool
+	workers    int
+	cpuProfile string
+	memProfile string
+}
+
+// check completes the global flags and reports what is wrong with them.
+func (g *globals) check() error {
+	if g.output != "text" && g.output != "json" {
+		return usagef("--output %q: want text or json", g.output)
+	}
+	if g.workers < 0 {
+		return usagef("--workers %d: want at least 0", g.workers)
+	}
+	if g.workers == 0 {
+		g.workers = runtime.GOMAXPROCS(0)
+	}
+	return nil
+}
+
+func (a *app) json() bool { return a.globals.output == "json" }
+
+// printf writes to stdout what a command has to say to people; -q silences it.
+func (a *app) printf(format string, args ...any) {
+	if !a.globals.quiet {
+		fmt.Fprintf(a.stdout, format, args...)
+	}
+}
+
+// note writes a remark to stderr; -q silences it.
+func (a *app) note(format string, args ...any) {
+	if !a.globals.quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// printJSON writes one line of JSON to stdout.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// style colors text, or leaves it as it is.
+type style struct{ on bool }
+
+// styleFor returns the style of a stream.
+func (a *app) styleFor(tty bool) style {
+	noColor, _ := a.lookupEnv("NO_COLOR") // any value but none, see no-color.org
+	return style{on: tty && !a.globals.noColor && noColor == ""}
+}
+
+func (s style) red(text string) string   { return s.paint("31", text) }
+func (s style) green(text string) string { return s.paint("32", text) }
+func (s style) bold(text string) string  { return s.paint("1", text) }
+
+func (s style) paint(code, text string) string {
+	if !s.on || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	// The first signal ends the command in good order, with what it has so far; the second ends the process.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(newApp().run(ctx, os.Args[1:]))
+}
+
+// newApp returns the app of the real process.
+func newApp() *app {
+	isTTY := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+	return &app{
+		stdout: os.Stdout, stderr: os.Stderr, stdoutTTY: isTTY(os.Stdout), stderrTTY: isTTY(os.Stderr),
+		width: func() int {
+			if w, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil && w > 0 {
+				return w
+			}
+			return 80
+		},
+		lookupEnv: os.LookupEnv,
+		build:     buildVersion(),
+	}
+}
+
+// run executes one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(append([]string{}, args...)) // of nil, cobra would take the process's own
+	err := root.ExecuteContext(ctx)
+	err = errors.Join(err, a.stopProfiles())
+	if err == nil {
+		return exitOK
+	}
+	f := explain(err)
+	f.print(a.stderr, a.json() || wantsJSON(args), a.styleFor(a.stderrTTY))
+	return f.exit
+}
+
+// wantsJSON finds -o json in a command line that could not be parsed as a whole.
+func wantsJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	for i, arg := range args {
+		switch {
+		case arg == "-ojson", arg == "-o=json", arg == "--output=json":
+			return true
+		case (arg == "-o" || arg == "--output") && i+1 < len(args) && args[i+1] == "json":
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,247 @@
+package sim
+
+import (
+	"fmt"
+	"hash/maphash"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
+
+// keyHistory is what clients know of a key, by what they were told.
+type keyHistory struct {
+	key   []byte
+	id    ring.ID
+	acked acked // the newest write that was acknowledged, at any level
+	exact acked // the newest that was acknowledged by a quorum
+	seen  acked // the newest version that a read in the present stable time has returned
+
+	touched  time.Duration // when a write of it began or ended last
+	copies   int           // that must be on disks of acked, or of something newer
+	lost     bool          // with disks, more of them than the promise covers
+	writes   map[uint64]*written
+	versions map[node.Version]*written
+}
+
+// acked is a version that a client was told.
+type acked struct {
+	version node.Version
+	deleted bool
+	begin   time.Duration // of the operation
+	end     time.Duration
+}
+
+// written is a value that was put.
+type written struct {
+	refused bool // reported as not applied
+}
+
+// readBegun is what a read must not fall behind, from when it began.
+type readBegun struct {
+	exact  acked
+	seen   acked
+	stable bool
+	since  time.Duration // of the stable time
+	armed  bool
+	from   time.Duration // armed since
+}
+
+// fullyCopied is how long a ring is stable before it must answer for what was acknowledged before: by then the processes that had
+// received records out of their place have swept them there.
+const fullyCopied = time.Minute
+
+var valueSeed = maphash.MakeSeed()
+
+func hashOf(value []byte) uint64 { return maphash.Bytes(valueSeed, value) }
+
+func (c *Checker) history(key []byte) *keyHistory {
+	k, ok := c.keys[string(key)]
+	if !ok {
+		k = &keyHistory{key: key, id: ring.Hash(key), writes: make(map[uint64]*written), versions: make(map[node.Version]*written)}
+		c.keys[string(key)] = k
+		c.sorted = append(c.sorted, k)
+	}
+	return k
+}
+
+// Begin tells the checker that an operation begins.
+func (c *Checker) Begin(op *Operation) {
+	if !c.checks.Data || op.Key == nil {
+		return
+	}
+	k := c.history(op.Key)
+	if op.Kind != OpGet {
+		k.touched = c.w.Now()
+	}
+	switch op.Kind {
+	case OpPut:
+		if h := hashOf(op.Value); k.writes[h] == nil {
+			k.writes[h] = &written{}
+		}
+	case OpGet:
+		var seen acked
+		if c.stable && k.seen.begin >= c.since {
+			seen = k.seen
+		}
+		c.reads[op.Number] = &readBegun{
+			exact: k.exact, seen: seen, stable: c.stable, since: c.since,
+			armed: c.armed && c.complete && c.changes < c.cfg.WriteQuorum, from: c.armedFrom,
+		}
+	}
+}
+
+// End tells the checker how an operation ended.
+func (c *Checker) End(op *Operation) {
+	if c.found != nil {
+		return
+	}
+	if op.Kind == OpLookup {
+		c.checkLookup(op)
+		return
+	}
+	if !c.checks.Data {
+		return
+	}
+	k := c.history(op.Key)
+	if op.Kind != OpGet {
+		k.touched = c.w.Now()
+	}
+	switch {
+	case op.Kind == OpGet:
+		c.checkRead(k, op)
+	case op.Outcome == Done:
+		c.checkWrite(k, op)
+	case op.Outcome == Failed && op.Kind == OpPut:
+		k.writes[hashOf(op.Value)].refused = true
+	}
+}
+
+// checkLookup: the owner that a lookup found was the owner at some moment since it began.
+func (c *Checker) checkLookup(op *Operation) {
+	if op.Outcome == Wrong && c.checks.Lookups && c.armed && c.armedFrom <= op.Begin {
+		want, _ := c.oracle.Owner(op.ID)
+		a, _ := c.hostOf(op.Owner)
+		b, _ := c.hostOf(want)
+		c.report(CheckLookup, fmt.Sprintf("%s looked %s up and found %v, which was not the owner at any time since %v; %v is",
+			addrOf(op.From), op.ID.Short(), op.Owner, op.Begin, want), op.From, a, b)
+	}
+}
+
+// checkWrite: whoever acknowledges a write has it, and so have enough others.
+func (c *Checker) checkWrite(k *keyHistory, op *Operation) {
+	v := op.Result.Version
+	level := op.Level
+	need := c.need(level)
+	now := acked{v, op.Kind == OpDelete, op.Begin, c.w.Now()}
+	if op.Kind == OpPut {
+		w := k.writes[hashOf(op.Value)]
+		if other, ok := k.versions[v]; ok && other != w {
+			c.report(CheckValue, fmt.Sprintf("two writes of %q were given the version %v", op.Key, v), op.From)
+			return
+		}
+		k.versions[v] = w
+	}
+	if c.durable() && c.now()-c.lastLoss > op.Latency() {
+		holders := c.holders(k, v)
+		owner, ok := c.hostOf(op.Result.Owner)
+		if len(holders) < need || ok && indexOf(holders, owner) < 0 {
+			c.report(CheckAck, fmt.Sprintf("%s of %q with version %v was acknowledged by %v with %d acks at level %v, but only %s have it",
+				op.Kind, op.Key, v, op.Result.Owner, op.Result.Acks, level, addrsOf(holders)), owner)
+			return
+		}
+	}
+	if v.Newer(k.acked.version) {
+		k.acked, k.copies, k.lost = now, need, false
+	}
+	if level != node.LevelOne && v.Newer(k.exact.version) {
+		k.exact = now
+	}
+}
+
+// durable reports whether what is acknowledged is synced.
+func (c *Checker) durable() bool { return c.w.options.SyncInterval == 0 }
+
+// need returns how many replicas must have a write of a level.
+func (c *Checker) need(l node.Level) int {
+	switch l {
+	case node.LevelOne:
+		return 1
+	case node.LevelAll:
+		return c.cfg.Replicas
+	}
+	return c.cfg.WriteQuorum
+}
+
+// checkRead: a read returns what somebody wrote, and not less than it must.
+func (c *Checker) checkRead(k *keyHistory, op *Operation) {
+	b := c.reads[op.Number]
+	delete(c.reads, op.Number)
+	if op.Outcome != Done || b == nil {
+		return
+	}
+	r := &op.Result
+	if r.Found {
+		w := k.writes[hashOf(r.Value)]
+		if w == nil {
+			c.report(CheckValue, fmt.Sprintf("get of %q returned a value that nobody put there: %.40q", op.Key, r.Value), op.From)
+			return
+		}
+		if other, ok := k.versions[r.Version]; ok && other != w {
+			c.report(CheckValue, fmt.Sprintf("get of %q returned the value of another write than that of its version %v", op.Key, r.Version), op.From)
+			return
+		}
+		if w.refused {
+			c.report(CheckRefused, fmt.Sprintf("get of %q returned a value whose put was reported as not applied, version %v", op.Key, r.Version), op.From)
+			return
+		}
+	}
+	if op.Level == node.LevelOne || k.lost || c.cfg.ReadQuorum+c.cfg.WriteQuorum <= c.cfg.Replicas {
+		return
+	}
+	if b.stable && c.stable && c.since == b.since {
+		least := b.seen
+		if (b.exact.begin >= b.since || op.Begin-b.since >= fullyCopied) && b.exact.version.Newer(least.version) {
+			least = b.exact
+		}
+		if least.version.Newer(r.Version) {
+			c.stale(op, least)
+			return
+		}
+		if k.seen.begin < c.since || r.Version.Newer(k.seen.version) {
+			k.seen = acked{r.Version, !r.Found, op.Begin, c.w.Now()}
+		}
+	}
+	if b.armed && c.armed && c.armedFrom == b.from && b.exact.version.Newer(r.Version) && c.changes < c.cfg.WriteQuorum && !r.Found && !b.exact.deleted {
+		c.report(CheckDenied, fmt.Sprintf("get of %q was answered with nothing, version %v, although %v was acknowledged at %v", op.Key, r.Version,
+			b.exact.version, b.exact.end), append(c.groupHosts(k), op.From)...)
+	}
+}
+
+func (c *Checker) stale(op *Operation, least acked) {
+	check := CheckStale
+	if least.deleted && op.Result.Found {
+		check = CheckDeleted
+	}
+	k := c.history(op.Key)
+	c.report(check, fmt.Sprintf("get of %q, begun at %v in a ring that is stable since %v, returned version %v, but %v was known since %v; holders now: %s",
+		op.Key, op.Begin, c.since, op.Result.Version, least.version, least.end, addrsOf(c.holders(k, least.version))), append(c.groupHosts(k), op.From)...)
+}
+
+func (c *Checker) groupHosts(k *keyHistory) []int {
+	var hosts []int
+	for _, r := range c.oracle.Group(k.id, c.cfg.Replicas) {
+		if i, ok := c.hostOf(r); ok {
+			hosts = append(hosts, i)
+		}
+	}
+	return hosts
+}
+
+// stored tells the checker of a record that was acknowledged before it began to watch, and is on so many disks.
+func (c *Checker) stored(r node.Record, copies int) {
+	k := c.history(r.Key)
+	w := &written{}
+	k.writes[hashOf(r.Value)], k.versions[r.Version] = w, w
+	k.acked, k.exact, k.copies = acked{version: r.Version}, acked{version: r.Version}, copies
+}

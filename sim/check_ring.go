@@ -1,0 +1,242 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// afterStep looks at what a step may have changed: the process where it happened, or, after a step of the harness, all.
+func (c *Checker) afterStep(s Step) {
+	if c.w == nil || c.found != nil {
+		return
+	}
+	if s.To == Harness || len(c.w.Hosts()) != len(c.hosts) || c.w.running != c.running {
+		c.scan()
+		return
+	}
+	if c.look(s.To) {
+		c.viewsChanged(false)
+	}
+	if c.armed && c.disturbed() {
+		c.armed = false
+	}
+}
+
+// disturbed reports whether something keeps messages from arriving.
+func (c *Checker) disturbed() bool { return c.w.net.loss > 0 || c.w.net.cut }
+
+// scan looks at all hosts: who started, who ended.
+func (c *Checker) scan() {
+	all := c.w.Hosts()
+	ended, changed := false, false
+	for i, h := range all {
+		if i == len(c.hosts) {
+			c.hosts = append(c.hosts, watched{ended: never})
+		}
+		k := &c.hosts[i]
+		running, id := h.Running(), h.Identity()
+		if k.running && (!running || k.id != id) {
+			c.processEnded(i)
+			ended = true
+		}
+		if k.id.Process != id.Process && k.id.Process != ([16]byte{}) && !k.left {
+			c.copyLost()
+		}
+		if running && !k.running {
+			c.changes++
+			if c.w.Now()-k.ended < c.cfg.SuspectTime+2*c.cfg.RingTimeout {
+				c.disturb() // some may still take it for dead
+			}
+		}
+		if running != k.running {
+			changed = true
+		}
+		k.running, k.id, k.left = running, id, k.left && !running
+		if c.look(i) {
+			changed = true
+		}
+	}
+	c.running = c.w.running
+	if changed {
+		c.viewsChanged(ended)
+	}
+}
+
+// processEnded takes a process out of the ring.
+func (c *Checker) processEnded(host int) {
+	k := &c.hosts[host]
+	for _, v := range k.views {
+		c.oracle.Remove(c.w.Now(), v.Self)
+	}
+	k.views, k.running, k.ended = nil, false, c.w.Now()
+	c.changes++
+	c.ends++
+	if k.gone {
+		k.gone, k.left = false, true
+		if c.stable {
+			c.checkHandOver(host)
+		} else {
+			c.copyLost()
+		}
+	}
+}
+
+// look reads the views of a host's nodes and reports whether one changed.
+func (c *Checker) look(host int) (changed bool) {
+	k := &c.hosts[host]
+	p := c.w.Host(host).Process()
+	if p == nil || !k.running {
+		return false
+	}
+	at := 0
+	for _, n := range p.Nodes() {
+		v, err := p.Neighbors(n.ID)
+		if err != nil {
+			continue // not a member yet
+		}
+		if at == len(k.views) {
+			k.views = append(k.views, v)
+			changed = true
+		} else if !sameView(k.views[at], v) {
+			c.checkSuccession(host, k.views[at], v)
+			k.views[at] = v
+			changed = true
+		}
+		at++
+	}
+	if at < len(k.views) {
+		k.gone = at == 0 && c.oracle.Serves(k.views[0].Self) // it served, and serves nothing any more: it has left
+		k.views = k.views[:at]
+		changed = true
+	}
+	return changed
+}
+
+// checkSuccession: a node gives up a neighbor for one that is farther away only if that neighbor has ended. That is what compare-and-set is for. A node that does
+// not serve yet may still be looking for its place.
+func (c *Checker) checkSuccession(host int, was, is ring.View) {
+	if !c.armed || !c.checks.Ring || was.Self != is.Self || !c.oracle.Serves(is.Self) {
+		return
+	}
+	if len(was.Succs) > 0 && c.isMember(was.Succs[0]) {
+		if old := was.Succs[0]; len(is.Succs) == 0 || ring.Between(is.Self.ID, old.ID, is.Succs[0].ID) {
+			c.report(CheckSuccession, fmt.Sprintf("%v had the successor %v, which is alive, and now has %v", is.Self, old, is.Succs), host)
+		}
+	}
+	if was.Pred != is.Self && c.isMember(was.Pred) && ring.Between(is.Pred.ID, was.Pred.ID, is.Self.ID) {
+		c.report(CheckSuccession, fmt.Sprintf("%v had the predecessor %v, which is alive, and now has %v", is.Self, was.Pred, is.Pred), host)
+	}
+}
+
+func sameView(a, b ring.View) bool {
+	return a.Self == b.Self && a.Pred == b.Pred && slices.Equal(a.Succs, b.Succs)
+}
+
+// members returns the views of all members.
+func (c *Checker) members() []ring.View {
+	var views []ring.View
+	for i := range c.hosts {
+		if c.hosts[i].running {
+			views = append(views, c.hosts[i].views...)
+		}
+	}
+	return views
+}
+
+// viewsChanged evaluates the properties of the ring. Right after a process has ended, a property that is broken may mean that the failure
+// broke an assumption of [Zave]: with the node went the last live entry of a list, or the base.
+func (c *Checker) viewsChanged(ended bool) {
+	c.changed, c.stable = c.w.Now(), false
+	if !c.checks.Ring {
+		return
+	}
+	for _, b := range ring.CheckRing(c.members(), c.cfg.Successors) {
+		switch b.Property {
+		case ring.DistinctMembers, ring.NoDuplicates, ring.OrderedSuccessorLists:
+		default:
+			if !c.armed {
+				continue
+			}
+			if ended && !c.bearable() {
+				c.armed = false
+				continue
+			}
+		}
+		c.report(string(b.Property), b.Witness, c.allRunning()...)
+		return
+	}
+}
+
+// bearable reports whether the assumptions of [Zave] must hold after the failures that there were since the ring was ideal: fewer than r leave a live entry
+// in every list, and of an ideal ring every member is a principal, which only its own failure can end.
+func (c *Checker) bearable() bool {
+	return c.ends < c.cfg.Successors && c.idealSize-c.ends > c.cfg.Successors
+}
+
+func (c *Checker) allRunning() []int {
+	const enough = 20
+	var hosts []int
+	for i := range c.hosts {
+		if c.hosts[i].running && len(hosts) < enough {
+			hosts = append(hosts, i)
+		}
+	}
+	return hosts
+}
+
+// tick looks whether the ring has come to rest, which arms the checks that need it, and counts copies.
+func (c *Checker) tick() {
+	if c.found != nil {
+		return
+	}
+	if c.armed && c.ends > 0 && c.ideal() == nil {
+		c.ends, c.idealSize = 0, len(c.members())
+	}
+	quiet := !c.disturbed() && c.w.Now()-c.calm > c.cfg.SuspectTime+2*c.cfg.RingTimeout
+	if quiet && (!c.armed || !c.stable) {
+		ideal := c.ideal() == nil
+		if ideal && !c.armed && len(c.members()) > c.cfg.Successors {
+			c.armed, c.armedFrom, c.complete = true, c.w.Now(), false
+			c.ends, c.idealSize = 0, len(c.members())
+		}
+		if ideal && !c.stable && c.settled() == nil {
+			c.stable, c.since, c.changes = true, c.w.Now(), 0
+		}
+	}
+	if c.checks.Data && c.armed && !c.complete && c.stable && c.placed() == nil {
+		c.complete = true
+	}
+	if c.disturbed() {
+		c.armed, c.stable = false, false
+	}
+	if c.checks.Data {
+		c.countCopies()
+	}
+}
+
+// ideal returns nil if the ring of all processes that run is ideal.
+func (c *Checker) ideal() error {
+	for i, h := range c.w.Hosts() {
+		if h.Running() && !h.Ready() {
+			return fmt.Errorf("%s is not a member", c.w.Host(i).Addr())
+		}
+	}
+	return ring.CheckIdeal(c.members(), c.cfg.Successors)
+}
+
+// settled returns nil if all arcs are settled.
+func (c *Checker) settled() error {
+	for i := range c.hosts {
+		if !c.hosts[i].running {
+			continue
+		}
+		for _, n := range c.w.Host(i).Process().Status().Nodes {
+			if !n.Settled || !n.Serving {
+				return fmt.Errorf("%v is not settled", n.View.Self)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/node/store"
+	"github.com/chordkv/chord/ring"
+)
+
+// disk is the node.Store of a host: store.Memory, with a list of what a crash of the machine would take back. Nothing is there before
+// the first write: most of a million hosts never see one.
+type disk struct{ h *Host }
+
+var _ node.Store = disk{}
+
+// undo is a write that is not synced yet, and what takes it back.
+type undo struct {
+	synced time.Duration // virtual time at which it is
+	now    node.Entry    // what the write left; the version is zero if it removed the record
+	before node.Record   // what it replaced; the version is zero if there was nothing
+}
+
+// Get implements node.Store.
+func (d disk) Get(key []byte) (r node.Record, ok bool, err error) {
+	if d.h.mem == nil {
+		return node.Record{}, false, nil
+	}
+	return d.h.mem.Get(key)
+}
+
+// Version implements node.Store.
+func (d disk) Version(key []byte) (node.Version, error) {
+	if d.h.mem == nil {
+		return node.Version{}, nil
+	}
+	return d.h.mem.Version(key)
+}
+
+// Apply implements node.Store. With Options.SyncLatency it waits, and must be called on a task of the host.
+func (d disk) Apply(records []node.Record) ([]node.Version, error) {
+	h := d.h
+	if h.mem == nil {
+		h.mem = store.NewMemory()
+	}
+	o := &h.w.options
+	if o.SyncInterval == 0 && o.SyncLatency == 0 {
+		return h.mem.Apply(records)
+	}
+	versions := make([]node.Version, 0, len(records))
+	for i := range records {
+		r := &records[i]
+		before, _, err := h.mem.Get(r.Key)
+		if err != nil {
+			return nil, err
+		}
+		stored, err := h.mem.Apply(records[i : i+1])
+		if err != nil {
+			return nil, err
+		}
+		if stored[0] != before.Version {
+			h.unsynced(node.Entry{Key: r.Key, Version: stored[0]}, before)
+		}
+		versions = append(versions, stored[0])
+	}
+	if o.SyncInterval == 0 {
+		h.mine("Store.Apply")
+		h.w.wakeAt(h.w.now+o.SyncLatency, h.w.current)
+		h.w.park("Store.Apply")
+	}
+	return versions, nil
+}
+
+// Drop implements node.Store.
+func (d disk) Drop(entries []node.Entry) (int, error) {
+	h := d.h
+	if h.mem == nil {
+		return 0, nil
+	}
+	if h.w.options.SyncInterval == 0 && h.w.options.SyncLatency == 0 {
+		return h.mem.Drop(entries)
+	}
+	dropped := 0
+	for i, e := range entries {
+		before, _, err := h.mem.Get(e.Key)
+		if err != nil {
+			return dropped, err
+		}
+		n, err := h.mem.Drop(entries[i : i+1])
+		if err != nil {
+			return dropped, err
+		}
+		if n > 0 {
+			h.unsynced(node.Entry{Key: e.Key}, before)
+		}
+		dropped += n
+	}
+	return dropped, nil
+}
+
+// unsynced notes a write that a crash will take back until it is synced.
+func (h *Host) unsynced(now node.Entry, before node.Record) {
+	h.trimTail()
+	o := &h.w.options
+	synced := h.w.now + o.SyncLatency
+	if o.SyncInterval > 0 {
+		synced = h.w.now - h.w.now%o.SyncInterval + o.SyncInterval
+	}
+	t := h.trait()
+	t.tail = append(t.tail, undo{synced, now, before})
+}
+
+// trimTail forgets what is synced by now.
+func (h *Host) trimTail() {
+	t := h.trait()
+	n := 0
+	for n < len(t.tail) && t.tail[n].synced <= h.w.now {
+		n++
+	}
+	t.tail = slices.Delete(t.tail, 0, n)
+}
+
+// syncAll makes everything durable.
+func (h *Host) syncAll() {
+	if h.traits != nil {
+		h.traits.tail = nil
+	}
+}
+
+// loseTail takes back what was not synced, the last write first.
+func (h *Host) loseTail() {
+	if h.traits == nil {
+		return
+	}
+	h.trimTail()
+	for _, u := range slices.Backward(h.traits.tail) {
+		if !u.now.Version.IsZero() {
+			_, _ = h.mem.Drop([]node.Entry{u.now}) // a store in memory never fails
+		}
+		if !u.before.Version.IsZero() {
+			_, _ = h.mem.Apply([]node.Record{u.before})
+		}
+	}
+	h.traits.tail = nil
+}
+
+// List implements node.Store.
+func (d disk) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
+	if d.h.mem == nil {
+		return nil, nil
+	}
+	return d.h.mem.List(arc, from, limit)
+}
+
+// Digest implements node.Store.
+func (d disk) Digest(arcs []ring.Arc) ([]node.Summary, error) {
+	if d.h.mem == nil {
+		return make([]node.Summary, len(arcs)), nil
+	}
+	return d.h.mem.Digest(arcs)
+}
+
+// Writable implements node.Store.
+func (d disk) Writable() error { return nil }
+
+// Stats implements node.Store.
+func (d disk) Stats() node.StoreStats {
+	if d.h.mem == nil {
+		return node.StoreStats{}
+	}
+	return d.h.mem.Stats()
+}
+
+// Close implements node.Store.
+func (d disk) Close() error { return nil }

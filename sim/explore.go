@@ -1,0 +1,497 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ExploreOptions bound an exploration.
+type ExploreOptions struct {
+	Departures int           // from first-in-first-out order, per schedule
+	MaxHold    int           // steps of its host that a step is held back for, at most; default 1
+	Window     time.Duration // when departures begin at the latest; default: as the drill says
+	Workers    int           // worlds that run side by side; default: one per processor
+	Progress   func(ExploreStats)
+}
+
+// ExploreStats says how far an exploration has come.
+type ExploreStats struct {
+	Departures int    // per schedule, now
+	Schedules  int    // executed
+	Waiting    int    // schedules with so many departures that are to be executed
+	States     int    // different ones reached within the window
+	Steps      uint64 // executed
+}
+
+// Explored is the outcome of an exploration.
+type Explored struct {
+	ExploreStats
+	Took  time.Duration
+	Found *Drill // the schedule that a check fails, as small as it gets; nil if none does
+	Err   error  // what that check says
+}
+
+// Explore tries every schedule of a drill with up to so many departures from first-in-first-out order, by executing it again and again from its
+// beginning, and stops at the first one that a check fails. A departure is a step that is held back, although it is the next one, until its host
+// has executed some others: a message that is late, a timer that is slow, a task that is interrupted.
+//
+// Two ways are pruned. A step is held back for steps of its own host only: steps at different hosts have nothing in common, so that their
+// order makes no difference but by what they send, and that can be held back itself. And a schedule is not followed beyond a state that another one with no
+// more departures has reached; see state for what that leaves out.
+//
+// Errors: that of ctx, with what was found until then.
+func Explore(ctx context.Context, d *Drill, o ExploreOptions) (*Explored, error) {
+	if err := d.validate(); err != nil {
+		return nil, err
+	}
+	if o.MaxHold == 0 {
+		o.MaxHold = 1
+	}
+	if o.Window != 0 {
+		other := *d
+		other.Until = o.Window
+		d = &other
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	began := time.Now()
+	x := &explorer{drill: d, o: o, seen: make(map[state]struct{})}
+	level := [][]Hold{d.Holds}
+	var err error
+	for x.out.Departures = 0; len(level) > 0 && x.out.Found == nil && err == nil; x.out.Departures++ {
+		level, err = x.level(ctx, level)
+	}
+	x.out.Departures--
+	if x.out.Found != nil {
+		x.out.Found, x.out.Err = minimize(x.out.Found, x.out.Err)
+	}
+	x.out.States, x.out.Took = len(x.seen), time.Since(began)
+	return &x.out, err
+}
+
+type explorer struct {
+	drill *Drill
+	o     ExploreOptions
+	seen  map[state]struct{}
+	out   Explored
+}
+
+// batch is how many schedules are executed before what they have reached is put together: the same, and in the same order, whatever the
+// number of workers.
+const batch = 64
+
+// level executes schedules with the same number of departures and returns those with one more.
+func (x *explorer) level(ctx context.Context, schedules [][]Hold) (next [][]Hold, err error) {
+	for len(schedules) > 0 {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		n := min(batch, len(schedules))
+		runs := x.execute(schedules[:n])
+		schedules = schedules[n:]
+		for _, r := range runs {
+			x.out.Schedules++
+			x.out.Steps += r.steps
+			if r.err != nil {
+				x.out.Found, x.out.Err = r.drill, r.err
+				return nil, nil
+			}
+			next = x.branch(next, r)
+		}
+		if x.o.Progress != nil {
+			x.out.States, x.out.Waiting = len(x.seen), len(schedules)
+			x.o.Progress(x.out.ExploreStats)
+		}
+	}
+	return next, nil
+}
+
+// branch adds the schedules that depart once more from one that was executed, at the states that nobody has been at before.
+func (x *explorer) branch(next [][]Hold, r *execution) [][]Hold {
+	for _, at := range r.reached {
+		if _, ok := x.seen[at.state]; ok {
+			continue
+		}
+		x.seen[at.state] = struct{}{}
+		if len(r.drill.Holds)-len(x.drill.Holds) == x.o.Departures {
+			continue
+		}
+		for _, until := range at.holds {
+			next = append(next, append(slices.Clip(r.drill.Holds), Hold{at.step, until}))
+		}
+	}
+	return next
+}
+
+// execute executes schedules side by side.
+func (x *explorer) execute(schedules [][]Hold) []*execution {
+	runs := make([]*execution, len(schedules))
+	next, workers := make(chan int, len(schedules)), sync.WaitGroup{}
+	for i := range schedules {
+		next <- i
+	}
+	close(next)
+	for range min(x.o.Workers, len(schedules)) {
+		workers.Go(func() {
+			for i := range next {
+				d := *x.drill
+				d.Holds = schedules[i]
+				runs[i] = &execution{drill: &d, o: x.o, seen: x.seen}
+				runs[i].run()
+			}
+		})
+	}
+	workers.Wait()
+	return runs
+}
+
+// execution is one schedule.
+type execution struct {
+	drill *Drill
+	o     ExploreOptions
+	seen  map[state]struct{} // not followed any further; read only. nil: no states are taken
+
+	x     *drilled
+	trail *trail
+	held  map[uint64]*waiting // by number
+	order []taken             // steps executed
+	step  int                 // choices so far: steps executed, and steps held
+	end   time.Duration       // when to stop, because the state is known; never: it is not
+
+	reached []reached
+	steps   uint64
+	err     error
+}
+
+// waiting is a step that is held back.
+type waiting struct {
+	left int           // steps that its host executes first
+	late time.Duration // when it waits no longer
+}
+
+// taken is a step that was executed.
+type taken struct {
+	seq  uint64
+	made uint64 // the number of the first step that it made
+	host int
+	at   time.Duration
+
+	action        bool // it is something that happens to the host
+	reads         bool // it is a request that only reads what its host shows
+	inert         bool // it changed nothing and made no other step
+	shown, hidden bool // it changed what its host shows, or the rest of its state
+}
+
+// conflicts reports whether the order of two steps of a host makes a difference.
+func (t *taken) conflicts(u *taken) bool {
+	if t.inert || u.inert {
+		return false
+	}
+	return t.shown || u.shown || (t.hidden || u.hidden) && !t.reads && !u.reads
+}
+
+// reads reports whether a step is a request that only reads what its host shows.
+func reads(s Step) bool {
+	switch s.Method {
+	case MethodNeighbors, MethodRoute, MethodFetch, MethodDigest, MethodList, MethodHello:
+		return s.Kind == StepRequest
+	}
+	return false
+}
+
+// reached is a state on the way of an execution.
+type reached struct {
+	state state
+	step  int   // number of the choice that comes next
+	place int   // in order, of the step that came next
+	holds []int // for how many steps that one may be held back
+}
+
+// maxDelay is how long a step is held back at most, and so how far behind it an execution looks for steps that could come before it.
+const maxDelay = drillStabilize
+
+// errKnown ends an execution that has come to a state that is known.
+var errKnown = errors.New("sim: the state is known")
+
+// run executes the schedule to its end, or to a state that is known.
+func (e *execution) run() {
+	x, err := e.drill.begin()
+	if err != nil {
+		e.err = err
+		return
+	}
+	e.x, e.held, e.end = x, make(map[uint64]*waiting), never
+	before := x.w.stats.Steps
+	x.w.options.Choose = e.choose
+	if e.seen != nil {
+		e.trail = newTrail(x.w)
+		after := x.w.options.AfterStep
+		x.w.options.AfterStep = func(s Step) {
+			last := &e.order[len(e.order)-1]
+			last.shown, last.hidden = e.trail.executed(s)
+			last.inert = !last.shown && !last.hidden && x.w.queue.next == last.made
+			after(s)
+		}
+	}
+	e.err = x.finish()
+	e.steps = x.w.stats.Steps - before
+	if e.err == errKnown {
+		e.err = nil
+	}
+	x.w.err = nil // so that Close reports only what it finds itself
+	e.err = errors.Join(e.err, x.w.Close())
+	if len(e.reached) > 0 {
+		known := e.causes()
+		for i := range e.reached {
+			e.bound(&e.reached[i], known)
+		}
+	}
+}
+
+// choose picks the first of the pending steps that is not held back.
+func (e *execution) choose(pending []Step) int {
+	first := e.free(pending)
+	if h3debug != nil && e.trail != nil {
+		e.trail.identify()
+		h3debug(e, pending)
+	}
+	switch next := e.nextHold(); {
+	case next < len(e.drill.Holds) && e.drill.Holds[next].Step == e.step:
+		e.held[pending[first].Seq] = &waiting{e.drill.Holds[next].Until, pending[first].At + maxDelay}
+		e.step++
+		first = e.free(pending)
+	case next == len(e.drill.Holds) && e.trail != nil:
+		e.arrive(pending)
+	}
+	s := pending[first]
+	if e.trail != nil {
+		e.trail.executes(s)
+	}
+	e.count(s, pending)
+	e.order = append(e.order, taken{seq: s.Seq, made: e.x.w.queue.next, host: e.place(s), at: s.At, reads: reads(s), action: s.To == Harness})
+	e.step++
+	return first
+}
+
+// nextHold returns the index of the first hold whose step has not come yet.
+func (e *execution) nextHold() int {
+	i, _ := slices.BinarySearchFunc(e.drill.Holds, e.step, func(h Hold, step int) int { return h.Step - step })
+	return i
+}
+
+// free returns the first step that need not wait, or has waited long enough. If all wait, that is the first.
+func (e *execution) free(pending []Step) int {
+	if len(e.held) == 0 {
+		return 0
+	}
+	for i, s := range pending {
+		if e.held[s.Seq] != nil {
+			continue
+		}
+		for j, p := range pending[:i] {
+			if e.held[p.Seq].late <= s.At {
+				delete(e.held, p.Seq)
+				return j
+			}
+		}
+		return i
+	}
+	delete(e.held, pending[0].Seq)
+	return 0
+}
+
+// count takes one off what the held steps wait for, since s is executed.
+func (e *execution) count(s Step, pending []Step) {
+	if len(e.held) == 0 {
+		return
+	}
+	for _, p := range pending {
+		if w := e.held[p.Seq]; w != nil && e.place(p) == e.place(s) {
+			if w.left--; w.left == 0 {
+				delete(e.held, p.Seq)
+			}
+		}
+	}
+}
+
+// arrive notes the state before a step, until one is known.
+func (e *execution) arrive(pending []Step) {
+	e.trail.identify()
+	now := e.x.w.now
+	if e.end != never {
+		if now > e.end || len(e.reached) == 0 {
+			e.x.w.Fail(errKnown)
+		}
+		return
+	}
+	at := reached{state: e.trail.state(pending, e.held), step: e.step, place: len(e.order)}
+	if _, ok := e.seen[at.state]; ok {
+		e.end = now + maxDelay // what comes until then may come before what was executed lately
+		return
+	}
+	e.reached = append(e.reached, at)
+}
+
+// bound finds out for how many steps the one that came next in a state can be held back: behind those that its host executed soon after it, that do not
+// follow from it, and whose order makes a difference.
+func (e *execution) bound(r *reached, known []bits) {
+	if r.place >= len(e.order) {
+		return
+	}
+	first := &e.order[r.place]
+	if at := first.at - e.x.began; at < e.drill.From || at > e.drill.Until {
+		return
+	}
+	most, others := e.o.MaxHold, 0
+	if first.action {
+		most = maxActionHold
+	}
+	for i := r.place + 1; i < len(e.order) && len(r.holds) < most; i++ {
+		t := &e.order[i]
+		if t.at > first.at+maxDelay {
+			return
+		}
+		if j := e.maker(i); t.host != first.host || j >= 0 && known[j].has(r.place) {
+			continue
+		}
+		others++
+		if t.conflicts(first) {
+			r.holds = append(r.holds, others)
+		}
+	}
+}
+
+// causes returns, for each executed step, the steps that it knows of when it has been executed: by the message or task that it is, and by the state of
+// its host, which others have written. A step from without, such as the timers of the beginning, knows of none.
+func (e *execution) causes() []bits {
+	known := make([]bits, len(e.order))
+	shown, all := make(map[int]bits), make(map[int]bits) // by host: who wrote what it shows, and any of its state
+	for i := range e.order {
+		t := &e.order[i]
+		var b bits
+		b.add(i)
+		if j := e.maker(i); j >= 0 {
+			b.join(known[j])
+		}
+		if b.join(shown[t.host]); !t.reads {
+			b.join(all[t.host])
+		}
+		known[i] = b
+		if t.shown {
+			shown[t.host] = b
+		}
+		if t.shown || t.hidden {
+			all[t.host] = b
+		}
+	}
+	return known
+}
+
+// maker returns the place of the step that made a step, -1 if that was before the first.
+func (e *execution) maker(i int) int {
+	// It is the last one that had made none with a higher number before.
+	j, _ := slices.BinarySearchFunc(e.order[:i], e.order[i].seq, func(t taken, seq uint64) int {
+		if t.made <= seq {
+			return -1
+		}
+		return +1
+	})
+	return j - 1
+}
+
+// bits is a set of places in the order of an execution.
+type bits []uint64
+
+func (b *bits) add(i int) {
+	for len(*b) <= i/64 {
+		*b = append(*b, 0)
+	}
+	(*b)[i/64] |= 1 << (i % 64)
+}
+
+func (b bits) has(i int) bool { return i/64 < len(b) && b[i/64]>>(i%64)&1 != 0 }
+
+// join adds what is in other, which has no places beyond those of b.
+func (b bits) join(other bits) {
+	for i, w := range other {
+		b[i] |= w
+	}
+}
+
+// place returns the host that a step happens at, or that something happens to in it.
+func (e *execution) place(s Step) int {
+	if s.To == Harness {
+		for _, p := range e.x.hosts {
+			if p.seq == s.Seq {
+				return p.host
+			}
+		}
+	}
+	return s.To
+}
+
+// maxActionHold is for how many steps of its host something that happens to it may be held back: long enough to hit any moment of what else is going on.
+const maxActionHold = 30
+
+// Run executes the schedule of the drill alone. It returns what a check, or the end of the world, found.
+func (d *Drill) Run() error {
+	e := &execution{drill: d}
+	e.run()
+	return e.err
+}
+
+// minimize takes departures and actions away, and makes waits shorter, as long as the same check fails.
+func minimize(d *Drill, found error) (*Drill, error) {
+	check := checkOf(found)
+	try := func(smaller Drill) bool {
+		if smaller.validate() != nil {
+			return false
+		}
+		err := smaller.Run()
+		if err == nil || checkOf(err) != check {
+			return false
+		}
+		d, found = &smaller, err
+		return true
+	}
+	for again := true; again; {
+		again = false
+		for i := range d.Holds {
+			smaller := *d
+			smaller.Holds = slices.Delete(slices.Clone(d.Holds), i, i+1)
+			if again = try(smaller); again {
+				break
+			}
+			if d.Holds[i].Until > 1 {
+				smaller.Holds = slices.Clone(d.Holds)
+				smaller.Holds[i].Until--
+				if again = try(smaller); again {
+					break
+				}
+			}
+		}
+		for i := 0; i < len(d.Actions) && !again; i++ {
+			smaller := *d
+			smaller.Actions = slices.Delete(slices.Clone(d.Actions), i, i+1)
+			again = try(smaller)
+		}
+	}
+	return d, found
+}
+
+// checkOf returns the name of the check that an error is of.
+func checkOf(err error) string {
+	var v *Violation
+	if errors.As(err, &v) {
+		return v.Check
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+var h3debug func(*execution, []Step)

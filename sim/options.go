@@ -1,0 +1,84 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/chordkv/chord/node"
+)
+
+// Options is everything that is decided about a World before it begins.
+type Options struct {
+	Seed   uint64
+	Config node.Config // of every process
+	VNodes int         // ring nodes per process
+	Tasks  TaskKind
+
+	Latency   Latency // nil: every message takes 50 ms
+	Loss      float64 // probability that a message is lost; Net.SetLoss changes it later
+	Duplicate float64 // probability that a request arrives twice; Net.SetDuplicate changes it later
+	Bandwidth int     // bytes per second that a host can send; 0: no limit. Host.SetBandwidth sets another for one host
+
+	// SyncInterval is between two syncs of a disk: a write that is acknowledged in between is lost if the machine crashes (chordd's --sync
+	// interval). 0: every write is synced before it is acknowledged.
+	SyncInterval time.Duration
+	// SyncLatency is what a synced write takes. 0: no time at all.
+	SyncLatency time.Duration
+
+	// Wire converts messages as the network of a live process does, and says how many bytes they have there. nil: slices are copied, and Stats
+	// counts no wire bytes.
+	Wire Wire
+	// WireShare is the share of the messages that goes through Wire, drawn at random: 1 for a test, less for a large run.
+	WireShare float64
+
+	// Events returns what is to be told about a process that is about to start on h. nil: nothing.
+	Events func(h *Host) node.Events
+
+	// Choose picks the next step: it returns an index into the pending steps, which are in the order in which they are due, at least one.
+	// nil: always the first. What is picked before its time takes the clock along, and what is left behind is late. It is for small worlds: each
+	// step costs time in proportion to the number of pending ones.
+	Choose func(pending []Step) int
+	// Sections makes the sections of a node's code between two accesses to its shared state separate steps, so that Choose can
+	// interleave them: handlers of calls then run as tasks.
+	Sections bool
+	// AfterStep is called after each step, with the world at rest: it may look at everything, call World.Fail, and do to hosts and network what a
+	// harness may do between two calls of Run. nil: nothing.
+	AfterStep func(Step)
+}
+
+// DefaultOptions returns the options of a world with the settings of a production node, one ring node per process and a perfect network.
+func DefaultOptions() Options {
+	return Options{Seed: 1, Config: node.DefaultConfig(), VNodes: 1, WireShare: 1}
+}
+
+// Validate reports every problem at once.
+func (o *Options) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if err := o.Config.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if o.VNodes < 1 {
+		bad("vnodes: %d, want at least 1", o.VNodes)
+	}
+	if o.Tasks > Goroutines {
+		bad("task kind: %d, want %d or %d", o.Tasks, Coroutines, Goroutines)
+	}
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"loss", o.Loss}, {"duplicate", o.Duplicate}, {"wire share", o.WireShare}} {
+		if math.IsNaN(p.value) || p.value < 0 || p.value > 1 {
+			bad("%s: %v, want 0 to 1", p.name, p.value)
+		}
+	}
+	if o.Bandwidth < 0 {
+		bad("bandwidth: %d bytes per second, want at least 0", o.Bandwidth)
+	}
+	if o.SyncInterval < 0 || o.SyncLatency < 0 {
+		bad("sync interval %v and latency %v, want at least 0", o.SyncInterval, o.SyncLatency)
+	}
+	return errors.Join(errs...)
+}
