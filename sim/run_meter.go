@@ -58,17 +58,22 @@ func (t *Totals) reset() {
 // next returns when the meter must be told that time has passed.
 func (m *meter) next() time.Duration {
 	next := m.rowStart + m.series
-	if m.changed < m.warmup {
+	if m.warmsUp() {
 		next = min(next, m.warmup)
 	}
 	return next
 }
 
-// pass notes that time has passed, at most up to next.
+func (m *meter) warmsUp() bool { return !m.measures && m.totals.Measured == 0 }
+
+// pass notes that time has passed, at most up to next. How often it is called in between makes no difference, not even of rounding.
 func (m *meter) pass(w *World, observe func(Row)) {
 	now := w.Now()
+	if now < m.next() {
+		return
+	}
 	m.sum(now)
-	if now == m.warmup && !m.measures && m.totals.Measured == 0 {
+	if now == m.warmup && m.warmsUp() {
 		m.measures = true
 		s := w.Stats()
 		m.totalSent = s.Total()
