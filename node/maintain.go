@@ -221,6 +221,9 @@ func (p *Process) heal(ctx context.Context) {
 // Meet introduces the process to the one at an address, which is a member of a ring of the same cluster. If it is another ring, both become
 // one: each own node looks itself up there and adopts what it finds if that is a closer successor.
 func (p *Process) Meet(ctx context.Context, addr string) {
+	if !p.Ready() {
+		return // only a member has a place to compare
+	}
 	for _, n := range p.nodes {
 		n.meet(ctx, addr)
 	}

@@ -100,6 +100,28 @@ func TestStableRing(t *testing.T) {
 	})
 }
 
+// TestFingersFollowTheRing: long after the first pass of fix_fingers, the fingers still become those of the ring as it is.
+func TestFingersFollowTheRing(t *testing.T) {
+	inCluster(t, 1, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(64, 1)
+		time.Sleep(3 * time.Minute) // passes that find everything right
+		for _, p := range procs[:16] {
+			c.kill(p)
+			time.Sleep(5 * time.Second)
+		}
+		refs := liveRefs(c)
+		c.eventually(5*time.Minute, func() error {
+			for _, p := range c.all() {
+				st := p.Status().Nodes[0]
+				if want := idealFingers(refs, st.View); !slices.Equal(st.Fingers, want) {
+					return fmt.Errorf("fingers of %v: got %v, want %v", st.View.Self, st.Fingers, want)
+				}
+			}
+			return nil
+		})
+	})
+}
+
 // [ToN] Theorem IV.5: with 30 % of the nodes dead at once, and before any repair, every lookup ends at the right node.
 func TestLookupsAmongTheDead(t *testing.T) {
 	inCluster(t, 2, node.DefaultConfig(), func(c *cluster) {

@@ -131,7 +131,9 @@ func (n *vnode) nextFinger() (target, behind ring.ID, ok bool) {
 	if behind = n.fingerCursor; !ring.Between(reach, behind, n.self.ID) {
 		behind = reach
 	}
-	target, ok = n.st.NextFinger(behind)
+	if target, ok = n.st.NextFinger(behind); !ok {
+		n.fingerCursor = n.self.ID // come round: the next pass begins behind the successor list again
+	}
 	return target, behind, ok
 }
 

@@ -123,21 +123,18 @@ func (h *Host) reuniteSoon() {
 	})
 }
 
-// reunite introduces two rings to each other that came to be by a partition: the process meets the members among the candidates that it does
-// not know.
+// reunite introduces two rings to each other that came to be by a partition: the process meets one of the members among the candidates that it
+// does not know.
 func (h *Host) reunite(ctx context.Context) {
 	known := h.process.Status().Known
 	strangers := slices.DeleteFunc(h.candidates(), func(addr string) bool { return slices.Contains(known, addr) })
+	if len(strangers) == 0 {
+		return
+	}
+	stranger := strangers[h.rand.Uint64()%uint64(len(strangers))]
 	ctx, cancel := h.w.withTimeout(ctx, helloTimeout)
 	defer cancel()
-	found := make([]hello, len(strangers))
-	hostRuntime{h}.Gather(len(strangers), func(i int) (err error) {
-		found[i], err = hostPeers{h}.hello(ctx, strangers[i])
-		return err
-	}, nil, func(int, error) bool { return false })
-	for i, m := range found {
-		if m.member {
-			h.process.Meet(context.Background(), strangers[i])
-		}
+	if m, err := (hostPeers{h}).hello(ctx, stranger); err == nil && m.member {
+		h.process.Meet(context.Background(), stranger)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -41,14 +42,15 @@ func (p *process) neighborsChanged() {
 }
 
 // reunite introduces to one another two rings of the same cluster that came to be by a partition, or because each of their processes
-// found no other when it started: it meets the members among the seeds and remembered peers that it does not know.
+// found no other when it started: it meets one of the members among the seeds and remembered peers that it does not know.
 func (p *process) reunite(ctx context.Context) {
 	known := p.core.Status().Known
 	strangers := slices.DeleteFunc(p.candidates(), func(addr string) bool { return slices.Contains(known, addr) })
 	if len(strangers) == 0 {
 		return
 	}
-	s, err := p.survey(ctx, strangers)
+	stranger := strangers[rand.IntN(len(strangers))]
+	s, err := p.survey(ctx, []string{stranger})
 	if err != nil {
 		p.complaints.do("reunite", func() { p.log.Error().Err(err).Msg("a seed belongs to another ring") })
 		return
