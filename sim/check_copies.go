@@ -79,8 +79,11 @@ func (c *Checker) countCopies() {
 	count := make(map[string]int, len(c.keys))
 	for i := range c.hosts {
 		if !c.hosts[i].left {
+			t := c.w.Host(i).traits
+			unsynced := t != nil && len(t.tail) > 0
 			c.entries(i, func(e node.Entry) {
-				if k := c.keys[string(e.Key)]; k != nil && !k.acked.version.Newer(e.Version) && !k.acked.version.Newer(c.synced(i, e.Key)) {
+				k := c.keys[string(e.Key)]
+				if k != nil && !k.acked.version.Newer(e.Version) && !(unsynced && k.acked.version.Newer(c.synced(i, e.Key))) {
 					count[string(e.Key)]++
 				}
 			})

@@ -149,23 +149,16 @@ func (c *Checker) members() []ring.View {
 // broke an assumption of [Zave]: with the node went the last live entry of a list, or the base.
 func (c *Checker) viewsChanged(ended bool) {
 	c.changed, c.stable = c.w.Now(), false
-	if !c.checks.Ring {
-		return
+	if !c.checks.Ring || !c.armed {
+		return // what holds always is checked by each node itself: CheckLocalState
 	}
-	for _, b := range ring.CheckRing(c.members(), c.cfg.Successors) {
-		switch b.Property {
-		case ring.DistinctMembers, ring.NoDuplicates, ring.OrderedSuccessorLists:
-		default:
-			if !c.armed {
-				continue
-			}
-			if ended && !c.bearable() {
-				c.armed = false
-				continue
-			}
-		}
-		c.report(string(b.Property), b.Witness, c.allRunning()...)
-		return
+	broken := ring.CheckRing(c.members(), c.cfg.Successors)
+	switch {
+	case len(broken) == 0:
+	case ended && !c.bearable():
+		c.armed = false
+	default:
+		c.report(string(broken[0].Property), broken[0].Witness, c.allRunning()...)
 	}
 }
 

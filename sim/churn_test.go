@@ -106,7 +106,7 @@ func TestSessionChurn(t *testing.T) {
 	s.Churn[0] = sim.Churn{Kind: sim.ChurnSessions, On: sim.Distribution{Mean: 2 * time.Minute}, Return: sim.ReturnNew}
 	events, res := eventsOf(t, s)
 	for _, r := range res.Rows {
-		if r.Live < 110 {
+		if r.Live < 100 { // one ends every second, and its replacement takes some seconds to join
 			t.Errorf("at %v: %d live, although each that ends is replaced at once", r.At, r.Live)
 		}
 	}

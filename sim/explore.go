@@ -161,7 +161,8 @@ type execution struct {
 	trail *trail
 	held  map[uint64]*waiting // by number
 	order []taken             // steps executed
-	step  int                 // choices so far: steps executed, and steps held
+	made  uint64              // number of the next step that is made
+	step  int                 // steps executed so far, and steps held
 	end   time.Duration       // when to stop, because the state is known; never: it is not
 
 	reached []reached
@@ -177,10 +178,11 @@ type waiting struct {
 
 // taken is a step that was executed.
 type taken struct {
-	seq  uint64
-	made uint64 // the number of the first step that it made
-	host int
-	at   time.Duration
+	seq   uint64
+	made  uint64 // the number of the first step that it made
+	maker int    // the place of the step that made it, -1 for none
+	host  int
+	at    time.Duration
 
 	action        bool // it is something that happens to the host
 	reads         bool // it is a request that only reads what its host shows
@@ -228,17 +230,16 @@ func (e *execution) run() {
 	}
 	e.x, e.held, e.end = x, make(map[uint64]*waiting), never
 	before := x.w.stats.Steps
-	x.w.options.Choose = e.choose
 	if e.seen != nil {
 		e.trail = newTrail(x.w)
-		after := x.w.options.AfterStep
-		x.w.options.AfterStep = func(s Step) {
-			last := &e.order[len(e.order)-1]
-			last.shown, last.hidden = e.trail.executed(s)
-			last.inert = !last.shown && !last.hidden && x.w.queue.next == last.made
-			after(s)
-		}
 	}
+	e.made = x.w.queue.next
+	after := x.w.options.AfterStep
+	x.w.options.AfterStep = func(s Step) {
+		e.executed(s)
+		after(s)
+	}
+	e.steer()
 	e.err = x.finish()
 	e.steps = x.w.stats.Steps - before
 	if e.err == errKnown {
@@ -254,29 +255,47 @@ func (e *execution) run() {
 	}
 }
 
+// steer has the world ask for the next step if that may be another one than the first, or if the state before it is of interest: asking takes longer than
+// executing.
+func (e *execution) steer() {
+	next := e.nextHold()
+	holds := len(e.held) > 0 || next < len(e.drill.Holds) && e.drill.Holds[next].Step == e.step
+	looks := next == len(e.drill.Holds) && e.trail != nil && e.end == never
+	e.x.w.options.Choose = nil
+	if holds || looks {
+		e.x.w.options.Choose = e.choose
+	}
+}
+
 // choose picks the first of the pending steps that is not held back.
 func (e *execution) choose(pending []Step) int {
 	first := e.free(pending)
-	if h3debug != nil && e.trail != nil {
-		e.trail.identify()
-		h3debug(e, pending)
-	}
 	switch next := e.nextHold(); {
 	case next < len(e.drill.Holds) && e.drill.Holds[next].Step == e.step:
 		e.held[pending[first].Seq] = &waiting{e.drill.Holds[next].Until, pending[first].At + maxDelay}
 		e.step++
 		first = e.free(pending)
-	case next == len(e.drill.Holds) && e.trail != nil:
+	case next == len(e.drill.Holds) && e.trail != nil && e.end == never:
 		e.arrive(pending)
 	}
-	s := pending[first]
-	if e.trail != nil {
-		e.trail.executes(s)
-	}
-	e.count(s, pending)
-	e.order = append(e.order, taken{seq: s.Seq, made: e.x.w.queue.next, host: e.place(s), at: s.At, reads: reads(s), action: s.To == Harness})
-	e.step++
+	e.count(pending[first], pending)
 	return first
+}
+
+// executed writes a step down.
+func (e *execution) executed(s Step) {
+	t := taken{seq: s.Seq, made: e.made, host: e.place(s), at: s.At, reads: reads(s), action: s.To == Harness}
+	e.made = e.x.w.queue.next
+	e.step++
+	if e.trail != nil {
+		t.shown, t.hidden = e.trail.executed(s)
+		t.inert = !t.shown && !t.hidden && t.made == e.made
+		if e.end != never && (s.At > e.end || len(e.reached) == 0) {
+			e.x.w.Fail(errKnown)
+		}
+	}
+	e.order = append(e.order, t)
+	e.steer()
 }
 
 // nextHold returns the index of the first hold whose step has not come yet.
@@ -322,17 +341,9 @@ func (e *execution) count(s Step, pending []Step) {
 
 // arrive notes the state before a step, until one is known.
 func (e *execution) arrive(pending []Step) {
-	e.trail.identify()
-	now := e.x.w.now
-	if e.end != never {
-		if now > e.end || len(e.reached) == 0 {
-			e.x.w.Fail(errKnown)
-		}
-		return
-	}
 	at := reached{state: e.trail.state(pending, e.held), step: e.step, place: len(e.order)}
 	if _, ok := e.seen[at.state]; ok {
-		e.end = now + maxDelay // what comes until then may come before what was executed lately
+		e.end = e.x.w.now + maxDelay // what comes until then may come before what was executed lately
 		return
 	}
 	e.reached = append(e.reached, at)
@@ -357,7 +368,7 @@ func (e *execution) bound(r *reached, known []bits) {
 		if t.at > first.at+maxDelay {
 			return
 		}
-		if j := e.maker(i); t.host != first.host || j >= 0 && known[j].has(r.place) {
+		if t.host != first.host || t.maker >= 0 && known[t.maker].has(r.place) {
 			continue
 		}
 		others++
@@ -376,8 +387,8 @@ func (e *execution) causes() []bits {
 		t := &e.order[i]
 		var b bits
 		b.add(i)
-		if j := e.maker(i); j >= 0 {
-			b.join(known[j])
+		if t.maker = e.maker(i); t.maker >= 0 {
+			b.join(known[t.maker])
 		}
 		if b.join(shown[t.host]); !t.reads {
 			b.join(all[t.host])
@@ -493,5 +504,3 @@ func checkOf(err error) string {
 	}
 	return fmt.Sprintf("%T", err)
 }
-
-var h3debug func(*execution, []Step)

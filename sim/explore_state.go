@@ -31,6 +31,7 @@ func newTrail(w *World) *trail {
 	for i := range w.hosts {
 		t.look(i)
 	}
+	t.identify()
 	return t
 }
 
@@ -55,28 +56,26 @@ func (t *trail) look(host int) {
 	}
 }
 
-// executes says that a pending step is executed next; executed, that it was.
-func (t *trail) executes(s Step) {
+// executed says that a step was executed, and reports what it changed at its host.
+func (t *trail) executed(s Step) (shown, hidden bool) {
 	t.current = fold(t.idents[s.Seq])
-	if s.To != Harness {
-		t.current = fold(t.current, t.prints[s.To].shown, t.prints[s.To].hidden)
-	}
 	delete(t.idents, s.Seq)
-}
-
-func (t *trail) executed(s Step) (wroteShown, wroteHidden bool) {
-	if s.To != Harness {
-		if reads(s) && s.Method != MethodRoute {
-			return false, false
+	switch {
+	case s.To == Harness:
+		for i := range t.w.hosts {
+			t.look(i)
 		}
+		shown, hidden = true, true
+	default:
 		before := t.prints[s.To]
-		t.look(s.To)
-		return before.shown != t.prints[s.To].shown, before.hidden != t.prints[s.To].hidden
+		t.current = fold(t.current, before.shown, before.hidden)
+		if !reads(s) || s.Method == MethodRoute {
+			t.look(s.To)
+			shown, hidden = before.shown != t.prints[s.To].shown, before.hidden != t.prints[s.To].hidden
+		}
 	}
-	for i := range t.w.hosts {
-		t.look(i)
-	}
-	return true, true
+	t.identify()
+	return shown, hidden
 }
 
 // identify gives the steps that came to be since it was called last their identity.
