@@ -85,6 +85,7 @@ type watched struct {
 	running bool
 	id      node.Identity
 	gone    bool          // its process runs, but has left the ring
+	stable  bool          // which was stable until then
 	left    bool          // its process has left and handed over: what its disk has does not count any more
 	ended   time.Duration // when its process ended last; never if it has not
 	views   []ring.View   // of its nodes that are members

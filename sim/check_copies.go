@@ -126,7 +126,7 @@ func (c *Checker) copyLost() {
 
 // checkHandOver: a process that has left a stable ring leaves nothing to repair. Records that were written a moment ago may still be on their way.
 func (c *Checker) checkHandOver(host int) {
-	if !c.stable || !c.checks.Data || !c.durable() {
+	if !c.checks.Data || !c.durable() {
 		return
 	}
 	need := min(c.cfg.Replicas, c.w.running)

@@ -16,8 +16,8 @@ func (c *Checker) afterStep(s Step) {
 		c.scan()
 		return
 	}
-	if c.look(s.To) {
-		c.viewsChanged(false)
+	if gone := c.hosts[s.To].gone; c.look(s.To) {
+		c.viewsChanged(c.hosts[s.To].gone && !gone)
 	}
 	if c.armed && c.disturbed() {
 		c.armed = false
@@ -72,10 +72,11 @@ func (c *Checker) processEnded(host int) {
 	}
 	k.views, k.running, k.ended = nil, false, c.w.Now()
 	c.changes++
-	c.ends++
-	if k.gone {
+	if !k.gone {
+		c.ends++
+	} else {
 		k.gone, k.left = false, true
-		if c.stable {
+		if k.stable {
 			c.checkHandOver(host)
 		} else {
 			c.copyLost()
@@ -107,7 +108,14 @@ func (c *Checker) look(host int) (changed bool) {
 		at++
 	}
 	if at < len(k.views) {
-		k.gone = at == 0 && c.oracle.Serves(k.views[0].Self) // it served, and serves nothing any more: it has left
+		if at == 0 && c.oracle.Serves(k.views[0].Self) {
+			// It served, and serves nothing any more: it has left.
+			k.gone, k.stable = true, c.stable
+			c.ends++
+			for _, v := range k.views {
+				c.oracle.Remove(c.w.Now(), v.Self)
+			}
+		}
 		k.views = k.views[:at]
 		changed = true
 	}
