@@ -88,7 +88,7 @@ func explain(err error) *failure {
 	case errors.As(err, &scenario):
 		return &failure{
 			exit: exitUsage, code: "SCENARIO", message: err.Error(), err: err,
-			hint: "docs/simulation.md explains every field of a scenario.",
+			hint: "sim/scenarios/README.md explains every field of a scenario.",
 		}
 	case errors.As(err, &broken), errors.As(err, &panicked):
 		return &failure{exit: exitUnhealthy, code: "CHECK_FAILED", message: err.Error(), err: err}
