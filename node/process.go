@@ -19,16 +19,18 @@ type Process struct {
 	store  Store
 	events Events
 
-	nodes    []*vnode  // by identifier
-	first    [1]*vnode // room for nodes: most processes have one
-	clock    clock
-	memory   memory
-	requests atomic.Pointer[window]
-	phase    atomic.Int32
-	quiet    atomic.Int32 // heals since a node last got another predecessor or successor
-	hasty    deadlines    // of a read's first attempt
-	patient  deadlines    // of reads and writes at replicas
-	yield    func()       // Yielder's, if the Runtime is one
+	nodes     []*vnode  // by identifier
+	first     [1]*vnode // room for nodes: most processes have one
+	clock     clock
+	memory    memory
+	requests  atomic.Pointer[window]
+	phase     atomic.Int32
+	quiet     atomic.Int32 // heals since a node last got another predecessor or successor
+	trips     roundTrips
+	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
+	patient   deadlines    // of reads and writes at replicas
+	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
+	yield     func()       // Yielder's, if the Runtime is one
 
 	ctx  context.Context // of everything that the process does of its own accord
 	stop context.CancelFunc
@@ -58,7 +60,12 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 	}
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
-	p.hasty.timeout, p.patient.timeout = cfg.HedgeDelay, cfg.ReplicaTimeout
+	p.patient.timeout = cfg.ReplicaTimeout
+	for i := range p.hasty {
+		if d := cfg.HedgeDelay << i; i == 0 || d < cfg.RingTimeout {
+			p.hasty[i].timeout = d
+		}
+	}
 	if y, ok := rt.(Yielder); ok {
 		p.yield = y.Yield
 	}
