@@ -97,17 +97,6 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, tc := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "abc", 0}, {"timout", "timeout", 1}, {"kitten", "sitting", 3}, {"", "ab", 2}, {"ab", "", 2}} {
-		if got := editDistance(tc.a, tc.b); got != tc.want {
-			t.Errorf("editDistance(%q, %q): got %d, want %d", tc.a, tc.b, got, tc.want)
-		}
-	}
-}
-
 // listenWith runs a server that does one thing with every connection.
 func listenWith(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()

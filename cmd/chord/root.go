@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // The groups of the overview.
@@ -136,7 +138,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	f.hint = fmt.Sprintf("%q shows the flags.", cmd.CommandPath()+" --help")
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
-		if near := nearestFlag(cmd, unknown.GetSpecifiedName()); near != "" {
+		var names []string
+		add := func(f *pflag.Flag) { names = append(names, f.Name) }
+		cmd.Flags().VisitAll(add)
+		cmd.InheritedFlags().VisitAll(add)
+		if near := cli.Nearest(unknown.GetSpecifiedName(), names); near != "" {
 			f.hint = fmt.Sprintf("Did you mean --%s? %s", near, f.hint)
 		}
 	}
@@ -149,44 +155,6 @@ func commandPrefix(cmd *cobra.Command) string {
 		return ""
 	}
 	return cmd.Name() + ": "
-}
-
-// nearestFlag returns the flag whose name is closest to what was typed; "" if none is close.
-func nearestFlag(cmd *cobra.Command, typed string) string {
-	best, bestDistance := "", 3
-	consider := func(f *pflag.Flag) {
-		d := editDistance(typed, f.Name)
-		if strings.HasPrefix(f.Name, typed) {
-			d = min(d, 1)
-		}
-		if d < bestDistance {
-			best, bestDistance = f.Name, d
-		}
-	}
-	cmd.Flags().VisitAll(consider)
-	cmd.InheritedFlags().VisitAll(consider)
-	return best
-}
-
-// editDistance is Levenshtein's: the insertions, deletions and substitutions from a to b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // unknownCommand names the command that may have been meant.

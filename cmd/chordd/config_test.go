@@ -185,24 +185,3 @@ func TestCompletion(t *testing.T) {
 		t.Errorf("no bash completion: exit %d", code)
 	}
 }
-
-func TestEditDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"abc", "", 3},
-		{"", "abc", 3},
-		{"join", "join", 0},
-		{"jion", "join", 1},
-		{"joins", "join", 1},
-		{"replcas", "replicas", 1},
-		{"data", "date", 1},
-		{"kitten", "sitting", 3},
-	} {
-		if got := editDistance(test.a, test.b); got != test.want {
-			t.Errorf("%q to %q: got %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}

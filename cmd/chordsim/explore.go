@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -113,7 +114,7 @@ func readDrill(name string) (*sim.Drill, error) {
 		if !slices.Contains(sim.Drills(), name) {
 			f := usagef("no drill %q", name)
 			f.hint = fmt.Sprintf("Those that come with the program: %s.", strings.Join(sim.Drills(), ", "))
-			if near := nearest(name, sim.Drills()); near != "" {
+			if near := cli.Nearest(name, sim.Drills()); near != "" {
 				f.hint = fmt.Sprintf("Did you mean %q? %s", near, f.hint)
 			}
 			return nil, f

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // The groups of the overview.
@@ -137,7 +139,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		add := func(f *pflag.Flag) { names = append(names, f.Name) }
 		cmd.Flags().VisitAll(add)
 		cmd.InheritedFlags().VisitAll(add)
-		if near := nearest(notThere.GetSpecifiedName(), names); near != "" {
+		if near := cli.Nearest(notThere.GetSpecifiedName(), names); near != "" {
 			f.hint = fmt.Sprintf("Did you mean --%s? %s", near, f.hint)
 		}
 	}
