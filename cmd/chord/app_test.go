@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -85,13 +86,13 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 			if value == "" {
 				t.Fatalf("--%s has the new type %s", f.Name, f.Value.Type())
 			}
-			env := map[string]string{envName(f.Name): value}
+			env := map[string]string{cli.EnvName(program, f.Name): value}
 			if f.Name == "help" {
 				return
 			}
-			err := setFromEnv(c.Flags(), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+			err := cli.SetFromEnv(program, c.Flags(), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 			if err != nil || strings.Trim(f.Value.String(), "[]") != value {
-				t.Errorf("%s=%s: --%s is %s, error %v", envName(f.Name), value, f.Name, f.Value, err)
+				t.Errorf("%s=%s: --%s is %s, error %v", cli.EnvName(program, f.Name), value, f.Name, f.Value, err)
 			}
 		})
 	}

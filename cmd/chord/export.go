@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
@@ -40,7 +41,7 @@ is not overwritten without --force.`,
   chord export dump.tsv --format tsv
   chord export | gzip > dump.jsonl.gz
   chord export dump.jsonl --resume`,
-		Args: args(cobra.MaximumNArgs(1)),
+		Args: cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "-"
 			if len(args) == 1 {
@@ -57,19 +58,19 @@ is not overwritten without --force.`,
 	fl.BoolVar(&f.resume, "resume", false, "go on where the checkpoint says")
 	fl.BoolVar(&f.force, "force", false, "overwrite FILE")
 	fl.StringVar(&f.checkpoint, "checkpoint", "", "`file` for the checkpoint (default FILE.checkpoint)")
-	completeWith(cmd, "format", "json", "tsv")
+	cli.CompleteWith(cmd, "format", "json", "tsv")
 	return cmd
 }
 
 func (f *exportFlags) check(path string) error {
 	if l := lineFormat(f.format); l != formatJSON && l != formatTSV {
-		return usagef("--format %q: want json or tsv", f.format)
+		return cli.Usagef("--format %q: want json or tsv", f.format)
 	}
 	if path == "-" && (f.resume || f.checkpoint != "" || f.force) {
-		return usagef("--resume, --checkpoint and --force need a FILE")
+		return cli.Usagef("--resume, --checkpoint and --force need a FILE")
 	}
 	if f.resume && f.force {
-		return usagef("--resume and --force exclude each other")
+		return cli.Usagef("--resume and --force exclude each other")
 	}
 	if f.checkpoint == "" {
 		f.checkpoint = path + ".checkpoint"
@@ -161,17 +162,17 @@ func (x *exporter) openFile(path string, f exportFlags) (*os.File, error) {
 	}
 	file, err := os.OpenFile(path, mode, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return nil, usagef("export: %s exists", path).withHint("Go on with --resume, overwrite it with --force, or name another file.")
+		return nil, cli.Usagef("export: %s exists", path).WithHint("Go on with --resume, overwrite it with --force, or name another file.")
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usagef("export: %v", err)
+		return nil, cli.Usagef("export: %v", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	if st, err := file.Stat(); err == nil && st.Size() < x.state.Offset {
 		file.Close()
-		return nil, usagef("export: %s is shorter than checkpoint %s says", path, f.checkpoint).withHint("Start again with --force.")
+		return nil, cli.Usagef("export: %s is shorter than checkpoint %s says", path, f.checkpoint).WithHint("Start again with --force.")
 	}
 	if f.resume {
 		err = file.Truncate(x.state.Offset)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 type importFlags struct {
@@ -51,7 +53,7 @@ kill also what was acknowledged in its last second). The checkpoint is deleted w
   chord import dump.jsonl --in-flight 256 --consistency all
   chord import dump.jsonl --resume
   awk '{print $1 "\t" $2}' table | chord import -`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.importFile(cmd.Context(), args[0], f) },
 	}
 	fl := cmd.Flags()
@@ -62,7 +64,7 @@ kill also what was acknowledged in its last second). The checkpoint is deleted w
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "report malformed lines and leave them out")
 	fl.BoolVar(&f.resume, "resume", false, "go on where the checkpoint says")
 	fl.StringVar(&f.checkpoint, "checkpoint", "", "`file` for the checkpoint (default FILE.checkpoint; none for standard input)")
-	completeWith(cmd, "format", "auto", "json", "tsv", "keys")
+	cli.CompleteWith(cmd, "format", "auto", "json", "tsv", "keys")
 	return cmd
 }
 
@@ -70,21 +72,21 @@ func (f *importFlags) check(path string) error {
 	switch lineFormat(f.format) {
 	case formatAuto, formatJSON, formatTSV, formatKeys:
 	default:
-		return usagef("--format %q: want auto, json, tsv or keys", f.format)
+		return cli.Usagef("--format %q: want auto, json, tsv or keys", f.format)
 	}
 	switch {
 	case f.inFlight < 1 || f.inFlight > 1<<16:
-		return usagef("--in-flight %d: want 1 to %d", f.inFlight, 1<<16)
+		return cli.Usagef("--in-flight %d: want 1 to %d", f.inFlight, 1<<16)
 	case f.retryFor < 0:
-		return usagef("--retry-for %v: want at least 0", f.retryFor)
+		return cli.Usagef("--retry-for %v: want at least 0", f.retryFor)
 	case f.maxFailures < 1:
-		return usagef("--max-failures %d: want at least 1", f.maxFailures)
+		return cli.Usagef("--max-failures %d: want at least 1", f.maxFailures)
 	}
 	if f.checkpoint == "" && path != "-" {
 		f.checkpoint = path + ".checkpoint"
 	}
 	if f.resume && f.checkpoint == "" {
-		return usagef("--resume from standard input needs --checkpoint")
+		return cli.Usagef("--resume from standard input needs --checkpoint")
 	}
 	return nil
 }
@@ -104,8 +106,8 @@ func (a *app) importFile(ctx context.Context, path string, f importFlags) error 
 			return err
 		}
 		if from.Input != in.print {
-			return usagef("%s is not, or not any more, the file that checkpoint %s belongs to", path, f.checkpoint).
-				withHint("Leave out --resume to import it from the beginning.")
+			return cli.Usagef("%s is not, or not any more, the file that checkpoint %s belongs to", path, f.checkpoint).
+				WithHint("Leave out --resume to import it from the beginning.")
 		}
 	}
 	from.Input = in.print
@@ -198,8 +200,8 @@ func (a *app) validate(ctx context.Context, in *input, cfg importConfig) error {
 			}
 		}
 		if err != nil {
-			return usagef("%s: line %d: %v", in.name, at.Line, err).
-				withHint("Nothing was sent. Correct the line, or leave out such lines with --skip-bad.")
+			return cli.Usagef("%s: line %d: %v", in.name, at.Line, err).
+				WithHint("Nothing was sent. Correct the line, or leave out such lines with --skip-bad.")
 		}
 	}
 	return context.Cause(ctx)
@@ -231,18 +233,18 @@ func (a *app) reportImport(r importResult, took time.Duration, checkpoint string
 func importError(r importResult, stopped error) error {
 	switch {
 	case errors.Is(stopped, errTooManyFailures):
-		return &failure{
-			exit: exitOther, code: "INCOMPLETE", retryable: true,
-			message: fmt.Sprintf("import stopped: %s failed", plural(r.Failed, "line")),
-			hint:    `Look at the ring with "chord ring", then go on with --resume.`,
+		return &cli.Failure{
+			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
+			Message: fmt.Sprintf("import stopped: %s failed", plural(r.Failed, "line")),
+			Hint:    `Look at the ring with "chord ring", then go on with --resume.`,
 		}
 	case stopped != nil:
 		return stopped
 	case r.Failed > 0:
-		return &failure{
-			exit: exitOther, code: "INCOMPLETE", retryable: true,
-			message: fmt.Sprintf("import incomplete: %s failed", plural(r.Failed, "line")),
-			hint:    "The same command with --resume tries them again.",
+		return &cli.Failure{
+			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
+			Message: fmt.Sprintf("import incomplete: %s failed", plural(r.Failed, "line")),
+			Hint:    "The same command with --resume tries them again.",
 		}
 	}
 	return nil
@@ -262,7 +264,7 @@ func (b *badLines) report(_ lineRef, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.left--; b.left >= 0 {
-		b.a.note("%s%s", b.a.clearLine(), explain(err).message)
+		b.a.note("%s%s", b.a.clearLine(), explain(err).Message)
 	} else if b.left == -1 {
 		b.a.note("%sMore such lines are only counted.", b.a.clearLine())
 	}

@@ -66,7 +66,7 @@ func errorKind(err error) string {
 	if errors.Is(err, errNotFound) {
 		return "NOT_FOUND"
 	}
-	return explain(err).code
+	return explain(err).Code
 }
 
 // loadReport is what a run of the load generator measured.

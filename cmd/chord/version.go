@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 type versionJSON struct {
@@ -21,7 +23,7 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version of this program",
 		Example: `  chord version
   chord version -o json`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			v := buildVersion()
 			if a.json() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -37,7 +38,7 @@ func newRun(a *app) *cobra.Command {
   chordsim run --nodes 1000000 --duration 60s
   chordsim run first --set churn[0].crashes=0.5 --set checks.every=10s --set checks.ring=true`,
 		ValidArgsFunction: completeScenarios,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runScenario(cmd, args, f)
 		},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -55,7 +56,7 @@ func newSeeds(a *app) *cobra.Command {
   chordsim seeds my.yaml --first 1 --count 20 --swarm
   chordsim seeds --count 100 --verify-wire 0.1`,
 		ValidArgsFunction: completeScenarios,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := f.plan(cmd, args)
 			if err != nil {
@@ -81,13 +82,13 @@ func newSeeds(a *app) *cobra.Command {
 func (f *seedsFlags) plan(cmd *cobra.Command, args []string) (sim.Scenario, error) {
 	switch {
 	case f.count < 1:
-		return sim.Scenario{}, usagef("--count %d: want at least 1", f.count)
+		return sim.Scenario{}, cli.Usagef("--count %d: want at least 1", f.count)
 	case f.shrink < 0:
-		return sim.Scenario{}, usagef("--shrink %d: want at least 0", f.shrink)
+		return sim.Scenario{}, cli.Usagef("--shrink %d: want at least 0", f.shrink)
 	case f.most < 1:
-		return sim.Scenario{}, usagef("--most %d: want at least 1", f.most)
+		return sim.Scenario{}, cli.Usagef("--most %d: want at least 1", f.most)
 	case !(f.verify >= 0 && f.verify <= 1):
-		return sim.Scenario{}, usagef("--verify-wire %v: want 0 to 1", f.verify)
+		return sim.Scenario{}, cli.Usagef("--verify-wire %v: want 0 to 1", f.verify)
 	}
 	if !cmd.Flags().Changed("first") {
 		f.first = uint64(rand.Uint32())

@@ -7,11 +7,11 @@ import (
 )
 
 // unknown is the error of a name that is none of the candidates.
-func unknown(what, name string, candidates []string, list string) *failure {
-	f := usagef("no %s %q", what, name)
-	f.hint = fmt.Sprintf("%q shows them.", list)
+func unknown(what, name string, candidates []string, list string) *cli.Failure {
+	f := cli.Usagef("no %s %q", what, name)
+	f.Hint = fmt.Sprintf("%q shows them.", list)
 	if near := cli.Nearest(name, candidates); near != "" {
-		f.hint = fmt.Sprintf("Did you mean %q? %s", near, f.hint)
+		f.Hint = fmt.Sprintf("Did you mean %q? %s", near, f.Hint)
 	}
 	return f
 }

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 type versionJSON struct {
@@ -23,7 +25,7 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version of this program",
 		Example: `  chordsim version
   chordsim version -o json`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if a.json() {
 				return a.printJSON(a.build)
