@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -27,7 +28,7 @@ func newConfigCommand(s *settings, sur surroundings) *cobra.Command {
 		Long: `Show the effective configuration and where each value comes from. It takes all flags of chordd, and reports all that is wrong with them.
 
 The YAML form is itself a configuration file: chordd config -o yaml > chord.yaml`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wrong := s.load(sur.environ)
 			for _, w := range s.warnings {
@@ -157,7 +158,7 @@ func newVersionCommand(sur surroundings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show version, commit, Go version and wire protocol",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if output == "json" {
 				e := json.NewEncoder(sur.stdout)
