@@ -18,7 +18,7 @@ type app struct {
 
 	width     func() int // columns of the terminal on stderr
 	lookupEnv func(string) (string, bool)
-	build     versionJSON
+	build     cli.Build
 
 	globals  globals
 	profiles profiles
