@@ -175,6 +175,11 @@ func (a *app) progressTo() io.Writer {
 	return a.stderr
 }
 
+// startProgress draws a bar, unless there is to be none.
+func (a *app) startProgress(label, unit string, read func() cli.Gauge) *cli.Progress {
+	return cli.StartBar(a.progressTo(), a.width, label, unit, read)
+}
+
 // styleFor returns the style of a stream.
 func (a *app) styleFor(tty bool) cli.Style {
 	return cli.NewStyle(tty, a.globals.noColor, a.lookupEnv)

@@ -40,14 +40,6 @@ func TestRoundDuration(t *testing.T) {
 	}
 }
 
-func TestGroupDigits(t *testing.T) {
-	for in, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
-		if got := groupDigits(in); got != want {
-			t.Errorf("groupDigits(%d): got %s, want %s", in, got, want)
-		}
-	}
-}
-
 // TestEveryCommandIsDocumented: a description, an example that begins with chord, a description of each flag, no two flags with
 // one environment variable, and a group in the overview.
 func TestEveryCommandIsDocumented(t *testing.T) {
@@ -95,6 +87,40 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 				t.Errorf("%s=%s: --%s is %s, error %v", cli.EnvName(program, f.Name), value, f.Name, f.Value, err)
 			}
 		})
+	}
+}
+
+func TestProgressOnlyOnTerminals(t *testing.T) {
+	w := newWorld()
+	path := writeLines(t, 10)
+	if w.must(t, "import", path); w.err.Len() > 0 {
+		t.Errorf("off a terminal: stderr has %q", w.err.String())
+	}
+	w.stderrTTY = true
+	for _, flag := range []string{"--no-progress", "-q"} {
+		if w.must(t, "import", path, flag); strings.Contains(w.err.String(), "\r") {
+			t.Errorf("%s: stderr has %q", flag, w.err.String())
+		}
+	}
+	if w.must(t, "import", path); !strings.Contains(w.err.String(), "\r") {
+		t.Errorf("on a terminal: stderr has %q, want a bar", w.err.String())
+	}
+}
+
+func TestColors(t *testing.T) {
+	w := newWorld()
+	w.stdoutTTY = true
+	w.ring.members = testMembers()
+	green := "\x1b[32mok\x1b[0m"
+	if got := w.must(t, "ring"); !strings.Contains(got, green) {
+		t.Errorf("on a terminal: %q is not in %q", green, got)
+	}
+	if got := w.must(t, "ring", "--no-color"); strings.Contains(got, "\x1b") {
+		t.Errorf("--no-color: got %q", got)
+	}
+	w.env["NO_COLOR"] = "1"
+	if got := w.must(t, "ring"); strings.Contains(got, "\x1b") {
+		t.Errorf("NO_COLOR: got %q", got)
 	}
 }
 

@@ -115,7 +115,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 		return err
 	}
 	if limit := hello.MaxValueBytes; f.load.size > limit {
-		return cli.Usagef("--size %d: the ring takes values of at most %s bytes", f.load.size, groupDigits(int64(limit)))
+		return cli.Usagef("--size %d: the ring takes values of at most %s bytes", f.load.size, cli.GroupDigits(int64(limit)))
 	}
 	l := newLoader(f.load, c)
 	if f.preload && f.load.needsKeys() {
@@ -133,7 +133,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	case failed > 0:
 		return &cli.Failure{
 			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
-			Message: fmt.Sprintf("bench: %s of %s operations failed", groupDigits(failed), groupDigits(failed+report.all.TotalCount())),
+			Message: fmt.Sprintf("bench: %s of %s operations failed", cli.GroupDigits(failed), cli.GroupDigits(failed+report.all.TotalCount())),
 		}
 	}
 	return nil
@@ -141,25 +141,25 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 
 func (a *app) preload(ctx context.Context, l *loader) error {
 	var done atomic.Int64
-	bar := startProgress(a.progressTo(), "preload", "keys", a.width, func() gauge {
+	bar := a.startProgress("preload", "keys", func() cli.Gauge {
 		n := done.Load()
-		return gauge{done: float64(n) / float64(len(l.keys)), count: n}
+		return cli.Gauge{Done: float64(n) / float64(len(l.keys)), Count: n}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return l.preload(ctx, &done)
 }
 
 func (a *app) measure(ctx context.Context, l *loader) *loadReport {
 	start, total := time.Now(), l.cfg.warmup+l.cfg.duration
-	bar := startProgress(a.progressTo(), string(l.cfg.work), "operations", a.width, func() gauge {
+	bar := a.startProgress(string(l.cfg.work), "operations", func() cli.Gauge {
 		ok, failed := l.counts()
-		g := gauge{done: float64(time.Since(start)) / float64(total), count: ok}
+		g := cli.Gauge{Done: float64(time.Since(start)) / float64(total), Count: ok}
 		if failed > 0 {
-			g.suffix = ", " + groupDigits(failed) + " failed"
+			g.Suffix = ", " + cli.GroupDigits(failed) + " failed"
 		}
 		return g
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return l.run(ctx)
 }
 

@@ -86,7 +86,7 @@ func readAll(r io.Reader, name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > max {
-		return nil, cli.Usagef("%s is larger than %s bytes, which no ring takes", name, groupDigits(max))
+		return nil, cli.Usagef("%s is larger than %s bytes, which no ring takes", name, cli.GroupDigits(max))
 	}
 	return data, nil
 }
@@ -277,7 +277,7 @@ func quoteKey(key []byte) string {
 	if len(key) <= most {
 		return fmt.Sprintf("%q", key)
 	}
-	return fmt.Sprintf("%q... (%s bytes)", key[:most], groupDigits(int64(len(key))))
+	return fmt.Sprintf("%q... (%s bytes)", key[:most], cli.GroupDigits(int64(len(key))))
 }
 
 // plural writes "1 replica", "2 replicas".
@@ -285,5 +285,5 @@ func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return groupDigits(n) + " " + noun + "s"
+	return cli.GroupDigits(n) + " " + noun + "s"
 }

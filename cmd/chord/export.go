@@ -99,11 +99,11 @@ func (a *app) export(ctx context.Context, path string, f exportFlags) error {
 		defer file.Close()
 		summary = a.stdout
 	}
-	bar := startProgress(a.progressTo(), "export", "keys", a.width, x.gauge)
+	bar := a.startProgress("export", "keys", x.gauge)
 	start := time.Now()
 	err = errors.Join(x.run(ctx, c), x.save())
 	took := time.Since(start)
-	bar.stop()
+	bar.Stop()
 	switch {
 	case err == nil && x.file != nil:
 		err = removeCheckpoint(f.checkpoint)
@@ -125,7 +125,7 @@ func (a *app) reportExport(w io.Writer, x *exporter, took time.Duration) error {
 		return a.printJSON(map[string]any{"keys": x.state.Keys, "elapsed_ns": int64(took), "keys_per_second": rate})
 	}
 	if !a.globals.quiet {
-		fmt.Fprintf(w, "%s exported in %s (%s/s)\n", plural(x.state.Keys, "key"), roundDuration(took), groupDigits(int64(rate)))
+		fmt.Fprintf(w, "%s exported in %s (%s/s)\n", plural(x.state.Keys, "key"), roundDuration(took), cli.GroupDigits(int64(rate)))
 	}
 	return nil
 }
@@ -228,6 +228,6 @@ func (x *exporter) save() error {
 	return saveCheckpoint(x.path, x.state)
 }
 
-func (x *exporter) gauge() gauge {
-	return gauge{done: math.Float64frombits(x.part.Load()), count: x.count.Load()}
+func (x *exporter) gauge() cli.Gauge {
+	return cli.Gauge{Done: math.Float64frombits(x.part.Load()), Count: x.count.Load()}
 }

@@ -147,14 +147,14 @@ func (a *app) importFrom(ctx context.Context, in *input, f importFlags, from imp
 		return err
 	}
 	saver := startSaver(f.checkpoint, im)
-	bar := startProgress(a.progressTo(), "import", "lines", a.width, func() gauge {
+	bar := a.startProgress("import", "lines", func() cli.Gauge {
 		r, offset := im.counts()
-		return gauge{done: in.part(offset), count: r.Acknowledged, suffix: failedSuffix(r)}
+		return cli.Gauge{Done: in.part(offset), Count: r.Acknowledged, Suffix: failedSuffix(r)}
 	})
 	began := time.Now()
 	stopped := im.run(ctx, newLineReader(in, start, maxLineBytes(cfg.limits)))
 	took := time.Since(began)
-	bar.stop()
+	bar.Stop()
 	state := im.checkpoint()
 	complete := stopped == nil && len(state.Redo) == 0
 	saveErr := saver.stop(complete)
@@ -169,7 +169,7 @@ func failedSuffix(r importResult) string {
 	if r.Failed == 0 {
 		return ""
 	}
-	return ", " + groupDigits(r.Failed) + " failed"
+	return ", " + cli.GroupDigits(r.Failed) + " failed"
 }
 
 // validate checks every line of a file before anything is sent.
@@ -180,10 +180,10 @@ func (a *app) validate(ctx context.Context, in *input, cfg importConfig) error {
 	defer in.rewind()
 	r := newLineReader(in, lineRef{Line: 1}, maxLineBytes(cfg.limits))
 	var lines, offset atomic.Int64
-	bar := startProgress(a.progressTo(), "check", "lines", a.width, func() gauge {
-		return gauge{done: in.part(offset.Load()), count: lines.Load()}
+	bar := a.startProgress("check", "lines", func() cli.Gauge {
+		return cli.Gauge{Done: in.part(offset.Load()), Count: lines.Load()}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	for ctx.Err() == nil {
 		line, at, err := r.read()
 		lines.Store(at.Line)
@@ -218,10 +218,10 @@ func (a *app) reportImport(r importResult, took time.Duration, checkpoint string
 			Complete       bool    `json:"complete"`
 		}{r, int64(took), rate, complete})
 	}
-	a.printf("%s: %s acknowledged, %s failed, %s skipped, in %s (%s/s)\n", plural(r.Lines, "line"), groupDigits(r.Acknowledged),
-		groupDigits(r.Failed), groupDigits(r.Skipped), roundDuration(took), groupDigits(int64(rate)))
+	a.printf("%s: %s acknowledged, %s failed, %s skipped, in %s (%s/s)\n", plural(r.Lines, "line"), cli.GroupDigits(r.Acknowledged),
+		cli.GroupDigits(r.Failed), cli.GroupDigits(r.Skipped), roundDuration(took), cli.GroupDigits(int64(rate)))
 	for _, code := range slices.Sorted(maps.Keys(r.Errors)) {
-		a.printf("  %-16s %s\n", code, groupDigits(r.Errors[code]))
+		a.printf("  %-16s %s\n", code, cli.GroupDigits(r.Errors[code]))
 	}
 	if !complete && checkpoint != "" {
 		a.note("The checkpoint is %s: the same command with --resume sends the rest.", checkpoint)

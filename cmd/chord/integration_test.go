@@ -198,7 +198,7 @@ func TestRealImportSurvivesDeath(t *testing.T) {
 	// The dead one is among the servers, and first.
 	out, _ := runReal(t, cli.ExitOK, []*liveProcess{processes[3], processes[0]}, "import", path)
 	<-killed
-	wantContains(t, out, fmt.Sprintf("%s acknowledged, 0 failed", groupDigits(lines)))
+	wantContains(t, out, fmt.Sprintf("%s acknowledged, 0 failed", cli.GroupDigits(lines)))
 
 	dump := filepath.Join(t.TempDir(), "dump")
 	runReal(t, cli.ExitOK, processes[:1], "export", dump, "--format", "tsv")

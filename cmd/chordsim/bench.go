@@ -88,7 +88,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 				a.printTable(t)
 			}
 			if errors.Is(err, context.Canceled) {
-				return &interrupted{left: fmt.Sprintf("%s before %s nodes", plural(len(t.Rows), "size"), experiment.GroupDigits(int64(n)))}
+				return &interrupted{left: fmt.Sprintf("%s before %s nodes", plural(len(t.Rows), "size"), cli.GroupDigits(int64(n)))}
 			}
 			return fmt.Errorf("bench of %d nodes: %w", n, err)
 		}
@@ -121,8 +121,8 @@ func (a *app) benchOne(ctx context.Context, nodes int, f benchFlags) (benched, e
 	progress := &experiment.Progress{}
 	progress.Expect(1)
 	at := progress.Begin("", s.Duration)
-	bar := a.startProgress(experiment.GroupDigits(int64(nodes))+" nodes", "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(cli.GroupDigits(int64(nodes))+" nodes", "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	var began, started, last time.Time
 	began = time.Now()
 	res, err := sim.Run(ctx, s, sim.Observer{

@@ -187,7 +187,7 @@ func (f *experimentFlags) path(e *experiment.Experiment, m experiment.Meta) stri
 
 func (a *app) runExperiment(ctx context.Context, e *experiment.Experiment, p experiment.Params) (*experiment.Report, error) {
 	progress := &experiment.Progress{}
-	bar := a.startProgress(e.Name, "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(e.Name, "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	return e.Run(ctx, p, progress)
 }

@@ -193,15 +193,15 @@ func (a *app) explore(ctx context.Context, names []string, f exploreFlags) error
 func (a *app) exploreOne(ctx context.Context, d *sim.Drill, f exploreFlags) (*sim.Explored, error) {
 	var stats atomic.Pointer[sim.ExploreStats]
 	stats.Store(&sim.ExploreStats{})
-	bar := a.startProgress(d.Name, "schedules", func() gauge {
+	bar := a.startProgress(d.Name, "schedules", func() cli.Gauge {
 		s := stats.Load()
-		return gauge{
-			done: -1, count: uint64(s.Schedules),
-			where:  plural(s.Departures, "departure"),
-			suffix: fmt.Sprintf(", %s states", experiment.GroupDigits(int64(s.States))),
+		return cli.Gauge{
+			Done: -1, Count: int64(s.Schedules),
+			Where:  plural(s.Departures, "departure"),
+			Suffix: fmt.Sprintf(", %s states", cli.GroupDigits(int64(s.States))),
 		}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return sim.Explore(ctx, d, sim.ExploreOptions{
 		Departures: f.departures, MaxHold: f.hold, Window: f.window, Workers: a.globals.workers,
 		Progress: func(s sim.ExploreStats) { stats.Store(&s) },

@@ -54,7 +54,7 @@ func listing() ([]listedJSON, error) {
 
 // outline says what a scenario is in a line: its description, and what there is in it.
 func outline(s sim.Scenario) string {
-	parts := []string{experiment.GroupDigits(int64(s.Nodes)) + " processes", s.Duration.String()}
+	parts := []string{cli.GroupDigits(int64(s.Nodes)) + " processes", s.Duration.String()}
 	var kinds []string
 	for _, c := range s.Churn {
 		kinds = append(kinds, c.Kind)

@@ -114,7 +114,7 @@ func (a *app) simulate(ctx context.Context, s sim.Scenario, prepare func(*sim.Op
 	progress := &experiment.Progress{}
 	progress.Expect(1)
 	at := progress.Begin(s.Name, 0)
-	bar := a.startProgress(s.Name, "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(s.Name, "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	return experiment.Simulate(ctx, s, at, prepare)
 }

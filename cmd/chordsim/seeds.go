@@ -153,10 +153,10 @@ func (f *findings) count() int {
 
 func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 	progress, found := &experiment.Progress{}, &findings{most: f.most}
-	bar := a.startProgress("seeds", "events", func() gauge {
+	bar := a.startProgress("seeds", "events", func() cli.Gauge {
 		g := gaugeOf(progress)
 		if n := found.count(); n > 0 {
-			g.suffix = fmt.Sprintf(", %d failed", n)
+			g.Suffix = fmt.Sprintf(", %d failed", n)
 		}
 		return g
 	})
@@ -168,7 +168,7 @@ func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 			}
 			return r, found.add(r)
 		})
-	bar.stop()
+	bar.Stop()
 	if werr := a.keepFailed(ctx, s, f, found); werr != nil {
 		return werr
 	}
@@ -177,7 +177,7 @@ func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &interrupted{left: fmt.Sprintf("%s of %s were run", experiment.GroupDigits(int64(found.done)), plural(f.count, "seed"))}
+		return &interrupted{left: fmt.Sprintf("%s of %s were run", cli.GroupDigits(int64(found.done)), plural(f.count, "seed"))}
 	case err != nil && !errors.Is(err, errEnough):
 		return err
 	case len(found.failed) > 0:
@@ -221,12 +221,12 @@ func (a *app) keepFailed(ctx context.Context, s sim.Scenario, f seedsFlags, foun
 func (a *app) shrinkSeed(ctx context.Context, s sim.Scenario, found error, runs int) sim.Scenario {
 	var stats atomic.Pointer[sim.ShrinkStats]
 	stats.Store(&sim.ShrinkStats{Scenario: s})
-	bar := a.startProgress("shrink", "runs", func() gauge {
+	bar := a.startProgress("shrink", "runs", func() cli.Gauge {
 		now := stats.Load()
-		where := fmt.Sprintf("%s processes, %v", experiment.GroupDigits(int64(now.Scenario.Nodes)), now.Scenario.Duration)
-		return gauge{done: float64(now.Runs) / float64(runs), where: where, count: uint64(now.Runs)}
+		where := fmt.Sprintf("%s processes, %v", cli.GroupDigits(int64(now.Scenario.Nodes)), now.Scenario.Duration)
+		return cli.Gauge{Done: float64(now.Runs) / float64(runs), Where: where, Count: int64(now.Runs)}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	smaller, _, _ := sim.Shrink(ctx, s, found, runs, func(now sim.ShrinkStats) { stats.Store(&now) })
 	return smaller
 }
@@ -286,7 +286,7 @@ func (a *app) showSeeds(s sim.Scenario, f seedsFlags, found *findings) error {
 		}
 	}
 	a.printf("%s: %s from %d on, %d failed, %s events\n", s.Name, plural(found.done, "seed"), f.first, len(found.failed),
-		experiment.GroupDigits(int64(found.events)))
+		cli.GroupDigits(int64(found.events)))
 	return nil
 }
 

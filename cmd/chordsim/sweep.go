@@ -74,9 +74,9 @@ func (a *app) sweep(cmd *cobra.Command, args []string, f sweepFlags) error {
 		return a.earlier(m, d)
 	}
 	progress := &experiment.Progress{}
-	bar := a.startProgress("sweep", "events", func() gauge { return gaugeOf(progress) })
+	bar := a.startProgress("sweep", "events", func() cli.Gauge { return gaugeOf(progress) })
 	report, err := s.Run(cmd.Context(), d, a.globals.workers, progress, nil)
-	bar.stop()
+	bar.Stop()
 	if err != nil {
 		return ended(fmt.Errorf("sweep: %w", err), d, "The same command goes on where it stopped.")
 	}

@@ -117,5 +117,5 @@ func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%s %ss", experiment.GroupDigits(int64(n)), one)
+	return fmt.Sprintf("%s %ss", cli.GroupDigits(int64(n)), one)
 }
