@@ -53,7 +53,7 @@ func TestBenchCountsErrorsByKind(t *testing.T) {
 		}
 		return nil
 	}
-	code := w.chord(t, "bench", "get", "--duration", "100ms", "--warmup", "0s", "--preload=false", "--clients", "4", "-o", "json")
+	code := w.chord(t, "bench", "get", "--duration", "1s", "--warmup", "0s", "--preload=false", "--clients", "4", "-o", "json")
 	if code != cli.ExitOther {
 		t.Errorf("exit code: got %d, want %d", code, cli.ExitOther)
 	}
