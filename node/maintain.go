@@ -189,6 +189,8 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	// it belongs to in r calls, one after the other, instead of r intervals.
 	if pred := before.view.Pred; pred != n.self {
 		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
+	} else if len(after.view.Succs) == 0 {
+		n.stabilizeSoon() // not alone any more
 	}
 	if stirred(before.view, after.view) {
 		n.p.healSoon()

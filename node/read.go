@@ -32,8 +32,7 @@ func (n *vnode) read(s *snapshot, op Op) (Result, error) {
 	case s.settled || mutantReadNarrow.on():
 		q.askUntil(p.trusted(p.nearest(s.group[1:])), need)
 	default:
-		wide := slices.DeleteFunc(s.view.Group(2 * p.cfg.Replicas)[1:], p.suspected)
-		q.ask(wide, &p.patient)
+		q.consult(s)
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
@@ -108,6 +107,11 @@ func (q *quorumRead) answered(r ring.Ref) bool {
 		}
 	}
 	return false
+}
+
+// consult asks everybody who may have been a replica while the arc is not settled.
+func (q *quorumRead) consult(s *snapshot) {
+	q.ask(slices.DeleteFunc(s.view.Group(2 * q.p.cfg.Replicas)[1:], q.p.suspected), &q.p.patient)
 }
 
 // ask asks replicas and waits for all.

@@ -74,10 +74,18 @@ func (p *Process) sweepArc(ctx context.Context, arc ring.Arc, owner ring.View) e
 			return fmt.Errorf("%w: %v, to which %v belongs, does not know %v", ErrConsistency, owner.Self, arc, n.self)
 		}
 	}
+	if err := p.free(arc); err != nil {
+		return err
+	}
+	return p.giveAway(ctx, arc, group)
+}
+
+// free returns an error if somebody relies on what this process has in the arc.
+func (p *Process) free(arc ring.Arc) error {
 	if p.memory.pinned(arc, p.rt.Now()) && !mutantSweepUnpinned.on() {
 		return fmt.Errorf("%w: %v is pinned", ErrConsistency, arc)
 	}
-	return p.giveAway(ctx, arc, group)
+	return nil
 }
 
 // giveAway makes sure that the group has the records of the arc and drops them here, so many at a time that the group's pins
@@ -119,6 +127,10 @@ func (p *Process) giveAwayPage(ctx context.Context, page ring.Arc, entries []Ent
 		return false
 	})
 	if err := errors.Join(errs...); err != nil && !mutantSweepUnconfirmed.on() {
+		return err
+	}
+	// Whoever has compared with this process since it began to ask the others may be about to drop his.
+	if err := p.free(page); err != nil {
 		return err
 	}
 	n, err := p.store.Drop(entries)
