@@ -21,7 +21,7 @@ type Config struct {
 	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
 	SweepInterval      time.Duration // between two searches for records that belong elsewhere
 	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
-	HealInterval       time.Duration // between two lookups of the own place through a remembered peer
+	HealInterval       time.Duration // between two lookups of the own place through a remembered peer; up to 16 times that while neighbors stay the same
 	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one
 	ReplicaTimeout     time.Duration // deadline of a call that reads or writes records at a replica
 	HedgeDelay         time.Duration // after which a read asks the other replicas too

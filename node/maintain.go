@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/chordkv/chord/ring"
@@ -42,10 +43,7 @@ func (p *Process) maintain() {
 		p.sweep(ctx)
 		return p.cfg.SweepInterval
 	})
-	p.every(p.cfg.HealInterval, func(ctx context.Context) time.Duration {
-		p.heal(ctx)
-		return p.cfg.HealInterval
-	})
+	p.healAfter(p.cfg.HealInterval)
 }
 
 // The states of vnode.stabilizing.
@@ -195,6 +193,9 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if pred := before.view.Pred; pred != n.self {
 		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
 	}
+	if after.view.Pred != before.view.Pred || first(after.view) != first(before.view) {
+		n.p.healSoon()
+	}
 	if after.epoch == before.epoch {
 		return done
 	}
@@ -207,34 +208,92 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	return done
 }
 
-// heal looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
-// partition or a bad start, the answer is a closer successor there, and adopting it merges the rings.
+// first returns the successor that a view names, the zero Ref if it has none.
+func first(v ring.View) (succ ring.Ref) {
+	if len(v.Succs) > 0 {
+		succ = v.Succs[0]
+	}
+	return succ
+}
+
+// healDoublings bounds how rare heal becomes: 16 intervals.
+const healDoublings = 4
+
+// healAfter makes the next heal happen after d, in place of the one that was due.
+func (p *Process) healAfter(d time.Duration) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	stop := p.rt.AfterFunc(p.jitter(d), func() { p.heal(p.ctx) })
+	if old := p.memory.swapHealStop(stop); old != nil {
+		old()
+	}
+}
+
+// healSoon is called when a node got another predecessor or successor: that is how a split of the ring begins, and how it ends. A node with
+// the same neighbors as before has nothing to heal, unless newcomers between it and them joined the other ring.
+func (p *Process) healSoon() {
+	if p.quiet.Swap(0) > 0 {
+		p.healAfter(p.cfg.HealInterval)
+	}
+}
+
+// heal looks for another ring, and each time that follows without a change of neighbors after twice as long, within bounds. One node in
+// sixteen that looks suffices: those that it finds get other neighbors, and look too.
 func (p *Process) heal(ctx context.Context) {
-	known := p.memory.acquaintances(p.addr)
+	if ctx.Err() != nil {
+		return
+	}
+	p.quiet.Add(1)
+	p.lookAround(ctx)
+	p.healAfter(p.cfg.HealInterval << min(p.quiet.Load(), healDoublings))
+}
+
+// lookAround looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
+// partition or a bad start, the answer is a closer successor there, and adopting it merges the rings. A process that has gone out of sight may be
+// there rather than one that still is a neighbor.
+func (p *Process) lookAround(ctx context.Context) {
+	known := p.Known()
 	if len(known) == 0 || mutantHealNever.on() {
 		return
 	}
-	via := known[p.rt.Uint64()%uint64(len(known))]
+	start := int(p.rt.Uint64() % uint64(len(known)))
+	via := known[start]
+	for _, addr := range slices.Concat(known[start:], known[:start]) {
+		if !p.sees(addr) {
+			via = addr
+			break
+		}
+	}
 	p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
 }
 
+// sees reports whether the process at an address is in the successor list of an own node.
+func (p *Process) sees(addr string) bool {
+	return slices.ContainsFunc(p.nodes, func(n *vnode) bool {
+		return slices.ContainsFunc(n.snap.Load().view.Succs, func(r ring.Ref) bool { return r.Addr == addr })
+	})
+}
+
 // Meet introduces the process to the one at an address, which is a member of a ring of the same cluster. If it is another ring, both become
-// one: each own node looks itself up there and adopts what it finds if that is a closer successor.
+// one: each own node looks itself up there and adopts what it finds if that is a closer successor. From then on the process knows the other.
 func (p *Process) Meet(ctx context.Context, addr string) {
 	if !p.Ready() {
 		return // only a member has a place to compare
 	}
 	for _, n := range p.nodes {
-		n.meet(ctx, addr)
+		if !n.meet(ctx, addr) {
+			return
+		}
 	}
+	p.memory.meet([]ring.Ref{{Addr: addr}}, p.addr)
 }
 
-func (n *vnode) meet(ctx context.Context, addr string) {
+// meet reports whether the process at an address knew the way to the node's place.
+func (n *vnode) meet(ctx context.Context, addr string) bool {
 	l, err := n.p.lookup(ctx, n.self.ID, ring.Ref{Addr: addr})
-	if err != nil || l.Owner.Self.ID == n.self.ID {
-		return
-	}
-	if n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {
+	if err == nil && l.Owner.Self.ID != n.self.ID && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {
 		n.stabilize(ctx)
 	}
+	return err == nil
 }

@@ -25,9 +25,10 @@ type Process struct {
 	memory   memory
 	requests atomic.Pointer[window]
 	phase    atomic.Int32
-	hasty    deadlines // of a read's first attempt
-	patient  deadlines // of reads and writes at replicas
-	yield    func()    // Yielder's, if the Runtime is one
+	quiet    atomic.Int32 // heals since a node last got another predecessor or successor
+	hasty    deadlines    // of a read's first attempt
+	patient  deadlines    // of reads and writes at replicas
+	yield    func()       // Yielder's, if the Runtime is one
 
 	ctx  context.Context // of everything that the process does of its own accord
 	stop context.CancelFunc
@@ -90,6 +91,9 @@ func (p *Process) Ready() bool { return p.phase.Load() == member }
 func (p *Process) Stop() {
 	p.phase.Store(gone)
 	p.stop()
+	if stop := p.memory.swapHealStop(nil); stop != nil {
+		stop()
+	}
 	for _, n := range p.nodes {
 		if stop := n.swapRepairStop(nil); stop != nil {
 			stop()
@@ -136,13 +140,17 @@ func (p *Process) window() *window {
 	return p.requests.Load()
 }
 
+// Known returns the addresses of other processes, to find the ring again after a restart, most recently seen last. Nobody may change the
+// list; what changes it makes another.
+func (p *Process) Known() []string { return p.memory.acquaintances(p.addr) }
+
 // Status is a snapshot of a process.
 type Status struct {
 	Identity   Identity
 	Addr       string
 	Ready      bool
 	Nodes      []NodeStatus // by identifier
-	Known      []string     // addresses of other processes, to find the ring again after a restart
+	Known      []string     // a copy of Process.Known
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -159,7 +167,7 @@ type NodeStatus struct {
 // Status describes the process.
 func (p *Process) Status() Status {
 	st := Status{
-		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: p.memory.acquaintances(p.addr),
+		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

@@ -189,10 +189,11 @@ func (n *vnode) check() error {
 type memory struct {
 	mu       sync.Mutex
 	pins     []pin
-	known    []string             // addresses of other processes, most recently seen last
+	known    []string             // addresses of other processes, most recently seen last; replaced, never changed in place
 	met      [2][]ring.Ref        // lists that are to be added to known: most of a million processes never need to
 	absent   []string             // those known from an earlier run that have not been seen in this one
 	suspects map[string]time.Time // until when a process is asked last
+	healStop func()               // cancels the timer of the next heal
 
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
 }
@@ -278,6 +279,7 @@ func (m *memory) pinned(arc ring.Arc, now time.Time) bool {
 func (m *memory) recall(addrs []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.known = slices.Clone(m.known)
 	for _, a := range addrs {
 		if !slices.Contains(m.known, a) && len(m.known) < maxKnown {
 			m.known = append(m.known, a)
@@ -306,11 +308,20 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 			return
 		}
 	}
+	m.fold(own)
+	m.met[0] = refs
+}
+
+// fold makes one fresh list of known and met; the caller holds mu.
+func (m *memory) fold(own string) {
+	if m.met[0] == nil {
+		return
+	}
+	m.known = slices.Clone(m.known)
 	for i := range m.met {
 		m.known = withAddrs(m.known, m.met[i], own)
 		m.met[i] = nil
 	}
-	m.known = withAddrs(m.known, refs, own)
 }
 
 // withAddrs adds the addresses of refs but the own one to a list, most recently seen last, and forgets the oldest if there are too many.
@@ -319,7 +330,7 @@ func withAddrs(known []string, refs []ring.Ref, own string) []string {
 		if r.Addr == own {
 			continue
 		}
-		if i := slices.Index(known, r.Addr); i >= 0 {
+		if i := lastIndex(known, r.Addr); i >= 0 {
 			known = slices.Delete(known, i, i+1)
 		} else if len(known) == maxKnown {
 			known = slices.Delete(known, 0, 1)
@@ -329,15 +340,30 @@ func withAddrs(known []string, refs []ring.Ref, own string) []string {
 	return known
 }
 
-// acquaintances returns the remembered addresses.
+// lastIndex is slices.Index from behind, where those stand that were seen lately.
+func lastIndex(addrs []string, addr string) int {
+	for i, a := range slices.Backward(addrs) {
+		if a == addr {
+			return i
+		}
+	}
+	return -1
+}
+
+// acquaintances returns the remembered addresses, which nobody may change.
 func (m *memory) acquaintances(own string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := slices.Clone(m.known)
-	for _, refs := range m.met {
-		known = withAddrs(known, refs, own)
-	}
-	return known
+	m.fold(own)
+	return m.known
+}
+
+// swapHealStop stores what cancels the next heal and returns what cancels the one before.
+func (m *memory) swapHealStop(stop func()) (old func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, m.healStop = m.healStop, stop
+	return old
 }
 
 // window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two
