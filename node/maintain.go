@@ -193,7 +193,7 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if pred := before.view.Pred; pred != n.self {
 		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
 	}
-	if after.view.Pred != before.view.Pred || first(after.view) != first(before.view) {
+	if stirred(before.view, after.view) {
 		n.p.healSoon()
 	}
 	if after.epoch == before.epoch {
@@ -206,6 +206,23 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 		n.repairAfter(n.p.cfg.SettleDelay)
 	}
 	return done
+}
+
+// stirred reports whether a change may be a split of the ring, or the end of one: the node got another predecessor or successor, or so many
+// new nodes in its list at once as single joins and deaths do not bring. A node with the same neighbors as before has nothing to heal, unless
+// newcomers between it and them have joined the other ring.
+func stirred(before, after ring.View) bool {
+	const many = 3
+	if after.Pred != before.Pred || first(after) != first(before) {
+		return true
+	}
+	fresh := 0
+	for _, r := range after.Succs {
+		if !slices.Contains(before.Succs, r) {
+			fresh++
+		}
+	}
+	return fresh >= many
 }
 
 // first returns the successor that a view names, the zero Ref if it has none.
@@ -230,42 +247,50 @@ func (p *Process) healAfter(d time.Duration) {
 	}
 }
 
-// healSoon is called when a node got another predecessor or successor: that is how a split of the ring begins, and how it ends. A node with
-// the same neighbors as before has nothing to heal, unless newcomers between it and them joined the other ring.
+// healSoon makes heal as frequent as it can be again. If it has become rarer, the next one comes early: where two rings merge, what one node
+// finds stirs a dozen others, and they should not wait.
 func (p *Process) healSoon() {
-	if p.quiet.Swap(0) > 0 {
-		p.healAfter(p.cfg.HealInterval)
+	if p.quiet.Swap(0) > 1 {
+		p.healAfter(p.cfg.HealInterval / 4)
 	}
 }
 
-// heal looks for another ring, and each time that follows without a change of neighbors after twice as long, within bounds. One node in
-// sixteen that looks suffices: those that it finds get other neighbors, and look too.
+// heal looks for another ring, and after every other time that nothing has stirred since, the wait is twice as long, within bounds. The few nodes that
+// look at a time suffice: where they find something, the lists of those before them change, and those look too. A node that misses somebody
+// and whose list is not full may be nearly alone, and goes on looking as often as it can.
 func (p *Process) heal(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
 	p.quiet.Add(1)
-	p.lookAround(ctx)
-	p.healAfter(p.cfg.HealInterval << min(p.quiet.Load(), healDoublings))
+	if via, missed := p.acquaintance(); via != "" && !mutantHealNever.on() {
+		if missed && p.short() {
+			p.quiet.Store(0)
+		}
+		p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
+	}
+	p.healAfter(p.cfg.HealInterval << min(p.quiet.Load()/2, healDoublings))
 }
 
-// lookAround looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
-// partition or a bad start, the answer is a closer successor there, and adopting it merges the rings. A process that has gone out of sight may be
-// there rather than one that still is a neighbor.
-func (p *Process) lookAround(ctx context.Context) {
+// acquaintance returns a process known from earlier, "" if there is none: one that is out of sight, if any is, because what is in sight is in
+// the same ring.
+func (p *Process) acquaintance() (addr string, missed bool) {
 	known := p.Known()
-	if len(known) == 0 || mutantHealNever.on() {
-		return
+	if len(known) == 0 {
+		return "", false
 	}
 	start := int(p.rt.Uint64() % uint64(len(known)))
-	via := known[start]
 	for _, addr := range slices.Concat(known[start:], known[:start]) {
 		if !p.sees(addr) {
-			via = addr
-			break
+			return addr, true
 		}
 	}
-	p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
+	return known[start], false
+}
+
+// short reports whether an own node has room in its successor list.
+func (p *Process) short() bool {
+	return slices.ContainsFunc(p.nodes, func(n *vnode) bool { return len(n.snap.Load().view.Succs) < p.cfg.Successors })
 }
 
 // sees reports whether the process at an address is in the successor list of an own node.
@@ -290,6 +315,9 @@ func (p *Process) Meet(ctx context.Context, addr string) {
 }
 
 // meet reports whether the process at an address knew the way to the node's place.
+//
+// It looks the node up there: if that is in another ring, split off by a partition or a bad start, the answer is a closer successor there, and
+// adopting it merges the rings.
 func (n *vnode) meet(ctx context.Context, addr string) bool {
 	l, err := n.p.lookup(ctx, n.self.ID, ring.Ref{Addr: addr})
 	if err == nil && l.Owner.Self.ID != n.self.ID && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {

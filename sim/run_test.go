@@ -238,7 +238,7 @@ workload:
   - {op: lookup, rate: 2, retries: 100, timeout: 8s}
   - {op: put, rate: 2, keys: 50, retries: 100, timeout: 8s}
 faults:
-  - {kind: loss, at: 10s, for: 5s, probability: 1}
+  - {kind: loss, at: 10s, for: 3s, probability: 1}
   - {kind: loss, at: 30s, for: 10s, probability: 1}
 `)
 	again := 0
