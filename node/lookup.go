@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/chordkv/chord/ring"
@@ -28,15 +29,25 @@ type Hop struct {
 // and falls back on its other alternatives while a live path exists. The owner has answered. With an error, the Lookup shows how far
 // it came; errors: ErrNotReady, ErrNoRoute, that of ctx.
 func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
-	return p.lookup(ctx, id, ring.Ref{})
-}
-
-// lookup is Lookup through a given process, a Ref without ID, or from the own nodes if via is zero.
-func (p *Process) lookup(ctx context.Context, id ring.ID, via ring.Ref) (Lookup, error) {
 	w := walk{p: p, id: id}
-	w.start(via)
+	w.start(ring.Ref{})
 	owner, err := w.find(ctx)
 	return Lookup{ID: id, Owner: owner, Hops: w.hops}, err
+}
+
+// walks are used again by locate: nobody sees where these went.
+var walks = sync.Pool{New: func() any { return new(walk) }}
+
+// locate is Lookup without the hops, through a given process, a Ref without ID, or from the own nodes if via is zero.
+func (p *Process) locate(ctx context.Context, id ring.ID, via ring.Ref) (owner ring.View, err error) {
+	w := walks.Get().(*walk)
+	defer func() {
+		*w = walk{open: w.open[:0], hops: w.hops[:0]}
+		walks.Put(w)
+	}()
+	w.p, w.id = p, id
+	w.start(via)
+	return w.find(ctx)
 }
 
 // openRoom and hopsRoom are what most lookups of a large ring need.
@@ -149,7 +160,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		if err != nil || len(step.Nodes) == 0 {
 			continue
 		}
-		w.push([]ring.Ref{next})
+		w.open = append(w.open, next)
 		if step.Covered {
 			w.from = next
 			return step.Nodes, nil

@@ -163,11 +163,11 @@ func (n *vnode) fixFinger(ctx context.Context) time.Duration {
 	if !ok {
 		return idle
 	}
-	l, err := n.p.Lookup(ctx, target)
+	owner, err := n.p.locate(ctx, target, ring.Ref{})
 	if err != nil {
 		return n.p.cfg.FixFingersInterval
 	}
-	if !n.setFinger(behind, l.Owner.Self) {
+	if !n.setFinger(behind, owner.Self) {
 		return idle
 	}
 	return n.p.cfg.FixFingersInterval
@@ -280,8 +280,8 @@ func (p *Process) acquaintance() (addr string, missed bool) {
 		return "", false
 	}
 	start := int(p.rt.Uint64() % uint64(len(known)))
-	for _, addr := range slices.Concat(known[start:], known[:start]) {
-		if !p.sees(addr) {
+	for i := range known {
+		if addr := known[(start+i)%len(known)]; !p.sees(addr) {
 			return addr, true
 		}
 	}
@@ -319,8 +319,8 @@ func (p *Process) Meet(ctx context.Context, addr string) {
 // It looks the node up there: if that is in another ring, split off by a partition or a bad start, the answer is a closer successor there, and
 // adopting it merges the rings.
 func (n *vnode) meet(ctx context.Context, addr string) bool {
-	l, err := n.p.lookup(ctx, n.self.ID, ring.Ref{Addr: addr})
-	if err == nil && l.Owner.Self.ID != n.self.ID && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {
+	owner, err := n.p.locate(ctx, n.self.ID, ring.Ref{Addr: addr})
+	if err == nil && owner.Self.ID != n.self.ID && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(owner) }) {
 		n.stabilize(ctx)
 	}
 	return err == nil

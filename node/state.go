@@ -195,6 +195,7 @@ type memory struct {
 	suspects map[string]time.Time // until when a process is asked last
 	healStop func()               // cancels the timer of the next heal
 
+	suspectUntil time.Time    // when the last of suspects is over
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
 }
 
@@ -218,6 +219,9 @@ func (m *memory) suspect(addr string, now, until time.Time) bool {
 	}
 	old, ok := m.suspects[addr]
 	m.suspects[addr] = until
+	if until.After(m.suspectUntil) {
+		m.suspectUntil = until
+	}
 	m.suspectCount.Store(int32(len(m.suspects)))
 	return !ok || !now.Before(old)
 }
@@ -240,13 +244,12 @@ func (m *memory) suspected(addr string, now time.Time) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until, ok := m.suspects[addr]
-	if ok && !now.Before(until) {
-		delete(m.suspects, addr)
-		m.suspectCount.Store(int32(len(m.suspects)))
-		return false
+	if !now.Before(m.suspectUntil) {
+		clear(m.suspects)
+		m.suspectCount.Store(0)
 	}
-	return ok
+	until, ok := m.suspects[addr]
+	return ok && now.Before(until)
 }
 
 // keep pins an arc. An arc within a pinned one shares its pin.
@@ -312,28 +315,31 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 	m.met[0] = refs
 }
 
-// fold makes one fresh list of known and met; the caller holds mu.
+// fold adds met to known; the caller holds mu.
 func (m *memory) fold(own string) {
-	if m.met[0] == nil {
-		return
-	}
-	m.known = slices.Clone(m.known)
 	for i := range m.met {
 		m.known = withAddrs(m.known, m.met[i], own)
 		m.met[i] = nil
 	}
 }
 
-// withAddrs adds the addresses of refs but the own one to a list, most recently seen last, and forgets the oldest if there are too many.
+// withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too
+// many. It returns the same list if that has them there already, else another.
 func withAddrs(known []string, refs []ring.Ref, own string) []string {
+	fresh := false
 	for _, r := range refs {
-		if r.Addr == own {
+		i := lastIndex(known, r.Addr)
+		if r.Addr == own || i >= 0 && i >= len(known)-maxKnown/2 {
 			continue
 		}
-		if i := lastIndex(known, r.Addr); i >= 0 {
+		if !fresh {
+			known, fresh = slices.Clone(known), true
+		}
+		if i < 0 && len(known) == maxKnown {
+			i = 0
+		}
+		if i >= 0 {
 			known = slices.Delete(known, i, i+1)
-		} else if len(known) == maxKnown {
-			known = slices.Delete(known, 0, 1)
 		}
 		known = append(known, r.Addr)
 	}

@@ -32,16 +32,16 @@ func (p *Process) eachArc(ctx context.Context, f func(ctx context.Context, arc r
 			return errors.Join(append(errs, err)...)
 		}
 		id := ring.Hash(first[0].Key)
-		l, err := p.Lookup(ctx, id)
+		owner, err := p.locate(ctx, id, ring.Ref{})
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		arc := ring.Arc{After: id.Prev(), Through: l.Owner.Self.ID}
+		arc := ring.Arc{After: id.Prev(), Through: owner.Self.ID}
 		last := !ring.Between(id.Prev(), arc.Through, rest.Through) // the owner's arc goes to the end of the circle, or past it
 		if last {
 			arc.Through = rest.Through
 		}
-		if err := f(ctx, arc, l.Owner); err != nil {
+		if err := f(ctx, arc, owner); err != nil {
 			errs = append(errs, err)
 		}
 		if last {
