@@ -19,7 +19,7 @@ type Config struct {
 	StabilizeInterval  time.Duration // between two rounds of stabilize, per node
 	FixFingersInterval time.Duration // between two steps of fix_fingers, per node, while the fingers change; rarer when they do not
 	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
-	SweepInterval      time.Duration // between two searches for records that belong elsewhere
+	SweepInterval      time.Duration // between two searches for records that belong elsewhere; four times that while nothing is stored
 	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
 	HealInterval       time.Duration // between two lookups of the own place through a remembered peer; up to 16 times that while neighbors stay the same
 	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one

@@ -39,10 +39,7 @@ func (p *Process) maintain() {
 		})
 		p.every(p.cfg.FixFingersInterval, n.fixFinger)
 	}
-	p.every(p.cfg.SweepInterval, func(ctx context.Context) time.Duration {
-		p.sweep(ctx)
-		return p.cfg.SweepInterval
-	})
+	p.every(p.cfg.SweepInterval, p.sweep)
 	p.healAfter(p.cfg.HealInterval)
 }
 
