@@ -59,6 +59,9 @@ var shortForms = map[string]func(s *sim.Scenario){
 		s.Nodes, s.Duration, s.Warmup = 100, 20*time.Minute, 5*time.Minute
 		s.Workload[0].From, s.Workload[0].Rate = s.Warmup, 0.02
 	},
+	"p2psim": func(s *sim.Scenario) {
+		s.Nodes, s.Duration, s.Warmup, s.Workload[0].Rate = 100, 20*time.Minute, 5*time.Minute, 0.02
+	},
 	"churn-weibull": func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 10*time.Minute, time.Minute },
 	"churn-pareto":  func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 40*time.Minute, time.Minute },
 }
