@@ -195,7 +195,7 @@ type memory struct {
 	suspects map[string]time.Time // until when a process is asked last
 	healStop func()               // cancels the timer of the next heal
 
-	suspectUntil time.Time    // when the last of suspects is over
+	suspectUntil int64        // Unix time in ns at which the last of suspects is over
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
 }
 
@@ -219,9 +219,7 @@ func (m *memory) suspect(addr string, now, until time.Time) bool {
 	}
 	old, ok := m.suspects[addr]
 	m.suspects[addr] = until
-	if until.After(m.suspectUntil) {
-		m.suspectUntil = until
-	}
+	m.suspectUntil = max(m.suspectUntil, until.UnixNano())
 	m.suspectCount.Store(int32(len(m.suspects)))
 	return !ok || !now.Before(old)
 }
@@ -244,7 +242,7 @@ func (m *memory) suspected(addr string, now time.Time) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !now.Before(m.suspectUntil) {
+	if now.UnixNano() >= m.suspectUntil {
 		clear(m.suspects)
 		m.suspectCount.Store(0)
 	}

@@ -115,6 +115,7 @@ func (a *app) benchOne(ctx context.Context, nodes int, f benchFlags) (benched, e
 	if err != nil {
 		return benched{}, err
 	}
+	a.spareHeap(s)
 	before := heap()
 	b := benched{Nodes: nodes}
 	progress := &experiment.Progress{}

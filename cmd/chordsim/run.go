@@ -110,6 +110,7 @@ func runMeta(s sim.Scenario, wire bool) experiment.Meta {
 
 // simulate runs a scenario with a progress bar.
 func (a *app) simulate(ctx context.Context, s sim.Scenario, prepare func(*sim.Options)) (*sim.Result, error) {
+	a.spareHeap(s)
 	progress := &experiment.Progress{}
 	progress.Expect(1)
 	at := progress.Begin(s.Name, 0)
