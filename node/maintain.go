@@ -195,6 +195,9 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if stirred(before.view, after.view) {
 		n.p.healSoon()
 	}
+	if stirred(before.view, after.view) {
+		n.p.healSoon()
+	}
 	if after.epoch == before.epoch {
 		return done
 	}
