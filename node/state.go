@@ -313,6 +313,13 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 	m.known = withAddrs(m.known, refs, own)
 }
 
+// hear remembers the address of a process of which nobody knows yet whether it is in the ring.
+func (m *memory) hear(addr, own string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = withAddrs(m.known, []ring.Ref{{Addr: addr}}, own)
+}
+
 // withAddrs adds the addresses of refs but the own one to a list, most recently seen last, and forgets the oldest if there are too many.
 func withAddrs(known []string, refs []ring.Ref, own string) []string {
 	for _, r := range refs {
