@@ -102,6 +102,7 @@ const streamTimeout = 2 * time.Second
 // Start makes the process a member, known to nobody yet, on a listener that nobody else uses. The host of Config.Advertise is resolved, which
 // is why it takes a context.
 func Start(ctx context.Context, l *Listener, cfg Config, events Events, log zerolog.Logger) (*Gossip, error) {
+	cfg.Self.Version = cfg.Self.Version[:min(len(cfg.Self.Version), maxVersionBytes)] // only to look at
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}

@@ -34,7 +34,7 @@ type watch struct {
 
 // Counts counts what gossip has said.
 type Counts struct {
-	Joined, Changed, Dead atomic.Uint64 // members
+	Joined, Changed, Dead atomic.Uint64 // other members
 	Conflicts             atomic.Uint64 // claims of a name by two addresses
 }
 
@@ -66,20 +66,17 @@ func (w *watch) NotifyAlive(n *memberlist.Node) error {
 
 // NotifyJoin implements memberlist.EventDelegate.
 func (w *watch) NotifyJoin(n *memberlist.Node) {
-	w.counts.Joined.Add(1)
-	w.note(n, true)
+	w.note(n, true, &w.counts.Joined)
 }
 
 // NotifyUpdate implements memberlist.EventDelegate.
 func (w *watch) NotifyUpdate(n *memberlist.Node) {
-	w.counts.Changed.Add(1)
-	w.note(n, true)
+	w.note(n, true, &w.counts.Changed)
 }
 
 // NotifyLeave implements memberlist.EventDelegate. It does not tell the dead from those that have left, and nobody needs to: both are asked.
 func (w *watch) NotifyLeave(n *memberlist.Node) {
-	w.counts.Dead.Add(1)
-	w.note(n, false)
+	w.note(n, false, &w.counts.Dead)
 }
 
 // NotifyConflict implements memberlist.ConflictDelegate. It is how a process that came back under another address looks until its old self is
@@ -88,8 +85,8 @@ func (w *watch) NotifyConflict(existing, other *memberlist.Node) {
 	w.counts.Conflicts.Add(1)
 }
 
-// note takes in a change and has Events told.
-func (w *watch) note(n *memberlist.Node, alive bool) {
+// note takes in a change, counts it and has Events told.
+func (w *watch) note(n *memberlist.Node, alive bool, count *atomic.Uint64) {
 	m, err := memberOf(n)
 	if err != nil {
 		return // NotifyAlive has let nobody in who is not as he should be
@@ -105,8 +102,9 @@ func (w *watch) note(n *memberlist.Node, alive bool) {
 	if m.name() == w.self || w.closed {
 		return
 	}
+	count.Add(1)
 	if !alive && known {
-		m = before
+		m = before // by that address it was known
 	}
 	w.changes[m.name()] = change{m, alive}
 	w.tell()
