@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -167,15 +168,17 @@ func TestNewAddress(t *testing.T) {
 	moved.listen = freeAddr(t)
 	moved.start("--join", ring[0].listen)
 	waitReady(t, moved)
-	waitFor(t, "known to all by its new address", all, func(o observer) error {
-		if err := o.gossips(t, 4); err != nil {
-			return err
+	waitFor(t, "taken back by gossip", all[:3], func(o observer) error {
+		metrics, err := o.get("/metrics")
+		if err == nil && !oldSelfDead.MatchString(metrics) {
+			err = fmt.Errorf("%s has not heard yet that nobody is at the old address", o.name)
 		}
-		_, err := o.get("/readyz")
-		return err
+		return errors.Join(err, o.gossips(t, 4))
 	})
 	waitHeld(t, ring, want)
 }
+
+var oldSelfDead = regexp.MustCompile(`(?m)^chord_gossip_events_total\{event="dead"\} [1-9]`)
 
 // TestWithoutGossip: the ring is as correct without gossip, and with a member that has none.
 func TestWithoutGossip(t *testing.T) {
