@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,6 +81,13 @@ func free(port int) bool {
 	}
 	defer u.Close()
 	return true
+}
+
+// gossip returns where the process gossips, by default.
+func (d *chordd) gossip() string {
+	host, port, _ := net.SplitHostPort(d.listen)
+	n, _ := strconv.Atoi(port)
+	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
 // start runs the process, with more arguments for this time only.

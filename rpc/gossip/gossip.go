@@ -40,7 +40,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		ProbeInterval: 400 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, Suspicion: 3,
-		SpreadInterval: 100 * time.Millisecond, SyncInterval: 30 * time.Second, Linger: 30 * time.Second,
+		SpreadInterval: 200 * time.Millisecond, SyncInterval: 30 * time.Second, Linger: 30 * time.Second,
 	}
 }
 
