@@ -321,6 +321,13 @@ func (m *memory) fold(own string) {
 	}
 }
 
+// hear remembers the address of a process of which nobody knows yet whether it is in the ring.
+func (m *memory) hear(addr, own string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = withAddrs(m.known, []ring.Ref{{Addr: addr}}, own)
+}
+
 // withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too
 // many. It returns the same list if that has them there already, else another.
 func withAddrs(known []string, refs []ring.Ref, own string) []string {

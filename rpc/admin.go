@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,6 +21,9 @@ type AdminOptions struct {
 	Store   string    // what kind of store it has: "pebble" or "memory"
 	// Leave hands over all data, leaves the ring and stops the process. It returns when the process has left. nil: not offered.
 	Leave func(ctx context.Context) error
+	// Zones counts the processes that are alive, by what gossip says, by zone. nil: there is no gossip.
+	Zones func() map[string]int
+	Zone  string // of this process
 }
 
 // RegisterAdmin offers AdminService on another gRPC server, because it belongs on a listener for operators.
@@ -42,6 +47,7 @@ func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.
 		StartedMs: a.opts.Started.UnixMilli(), Draining: a.s.Draining(), Store: a.opts.Store,
 		Replicas: uint32(l.Config.Replicas), WriteQuorum: uint32(l.Config.WriteQuorum), ReadQuorum: uint32(l.Config.ReadQuorum),
 	}
+	m.Gossip = a.gossip()
 	p, err := a.s.process()
 	if err != nil {
 		return m, nil
@@ -58,6 +64,19 @@ func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.
 		})
 	}
 	return m, nil
+}
+
+// gossip returns what the process knows by gossip; nil without.
+func (a adminService) gossip() *chordv1.GossipStatus {
+	if a.opts.Zones == nil {
+		return nil
+	}
+	m := &chordv1.GossipStatus{Addr: a.s.local.GossipAddr, Zone: a.opts.Zone}
+	zones := a.opts.Zones()
+	for _, zone := range slices.Sorted(maps.Keys(zones)) {
+		m.Zones = append(m.Zones, &chordv1.ZoneCount{Zone: zone, Members: uint32(zones[zone])})
+	}
+	return m
 }
 
 // Ring walks the ring as a client would, entering it at this process.

@@ -20,6 +20,7 @@ type Hello struct {
 	Expect        int         // how many it waits for; 0 if it does not
 	Version       string      // of the program
 	AdminAddr     string      // where its AdminService listens
+	GossipAddr    string      // where it gossips; empty if it does not
 	Replicas      int         // N: distinct processes that hold a key
 	WriteQuorum   int         // W
 	ReadQuorum    int         // R
@@ -54,7 +55,7 @@ func (l *Local) helloResponse(member bool) *chordv1.HelloResponse {
 	return &chordv1.HelloResponse{
 		Protocol: protocolVersion, Cluster: clusterToProto(id), Self: identityToProto(l.Identity, l.Addr), Member: member,
 		Gathered: candidatesToProto(gathered), Expect: uint32(expect),
-		Version: l.Version, AdminAddr: l.AdminAddr,
+		Version: l.Version, AdminAddr: l.AdminAddr, GossipAddr: l.GossipAddr,
 		Replicas: uint32(l.Config.Replicas), WriteQuorum: uint32(l.Config.WriteQuorum), ReadQuorum: uint32(l.Config.ReadQuorum),
 		MaxKeyBytes: uint32(l.Config.MaxKeyBytes), MaxValueBytes: uint32(l.Config.MaxValueBytes),
 		Nodes: refsToProto(l.nodes()),
@@ -75,7 +76,8 @@ func helloFromProto(addr string, m *chordv1.HelloResponse) (Hello, error) {
 
 func helloFields(m *chordv1.HelloResponse) (h Hello, err error) {
 	h = Hello{
-		Protocol: m.GetProtocol(), Member: m.GetMember(), Expect: int(m.GetExpect()), Version: clip(m.GetVersion()), AdminAddr: m.GetAdminAddr(),
+		Protocol: m.GetProtocol(), Member: m.GetMember(), Expect: int(m.GetExpect()), Version: clip(m.GetVersion()),
+		AdminAddr: m.GetAdminAddr(), GossipAddr: m.GetGossipAddr(),
 		Replicas: int(m.GetReplicas()), WriteQuorum: int(m.GetWriteQuorum()), ReadQuorum: int(m.GetReadQuorum()),
 		MaxKeyBytes: int(m.GetMaxKeyBytes()), MaxValueBytes: int(m.GetMaxValueBytes()),
 	}
@@ -89,6 +91,9 @@ func helloFields(m *chordv1.HelloResponse) (h Hello, err error) {
 		return Hello{}, err
 	}
 	if err := checkAddr("admin_addr", h.AdminAddr); err != nil {
+		return Hello{}, err
+	}
+	if err := checkAddr("gossip_addr", h.GossipAddr); err != nil {
 		return Hello{}, err
 	}
 	switch n := h.Replicas; {

@@ -39,11 +39,12 @@ func ParseClusterID(s string) (ClusterID, error) {
 // Local is what a process says about itself to others. It is shared by its Peers and its Server; the exported fields must not
 // change once either of them exists.
 type Local struct {
-	Identity  node.Identity
-	Addr      string // where the process listens, as others reach it
-	AdminAddr string // where its AdminService listens; empty if nowhere
-	Version   string // of the program
-	Config    node.Config
+	Identity   node.Identity
+	Addr       string // where the process listens, as others reach it
+	AdminAddr  string // where its AdminService listens; empty if nowhere
+	GossipAddr string // where it gossips, as others reach it; empty if it does not
+	Version    string // of the program
+	Config     node.Config
 
 	cluster atomic.Pointer[tag]
 	mu      sync.Mutex

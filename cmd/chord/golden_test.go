@@ -194,6 +194,9 @@ func testStatus() *chordv1.StatusResponse {
 	return &chordv1.StatusResponse{
 		Process: bytes.Repeat([]byte{0xab}, 16), Cluster: bytes.Repeat([]byte{0xcd}, 16), Addr: testServer, Version: "v0.1.0", Incarnation: 4,
 		Ready: true, Records: 12345, DiskBytes: 5 << 20, FreeBytes: 7 << 30, Store: "pebble", Replicas: 3, WriteQuorum: 2, ReadQuorum: 2,
+		Gossip: &chordv1.GossipStatus{
+			Addr: "127.0.0.1:7401", Zone: "b", Zones: []*chordv1.ZoneCount{{Members: 1}, {Zone: "a", Members: 2}, {Zone: "b", Members: 2}},
+		},
 		Nodes: []*chordv1.NodeStatus{{
 			Self: wire(m.Node), Predecessor: wire(m.View.Pred), Successors: []*chordv1.Ref{wire(m.View.Succs[0]), wire(m.View.Succs[1])},
 			Fingers: []*chordv1.Ref{wire(m.View.Succs[1])}, Serving: true, Settled: true, Share: 0.23,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -82,6 +83,7 @@ func (a *app) printStatus(s *chordv1.StatusResponse) {
 	row("health", "%s", healthText(st, unhealthy(s)))
 	row("replicas", "%d of a key, %d to write, %d to read", s.GetReplicas(), s.GetWriteQuorum(), s.GetReadQuorum())
 	row("store", "%s", storeText(s))
+	row("gossip", "%s", gossipText(s.GetGossip()))
 	tw.Flush()
 	fmt.Fprintln(a.stdout)
 	fmt.Fprintln(tw, "node\tshare\tpredecessor\tsuccessor\tfingers\tserving\tsettled")
@@ -112,6 +114,24 @@ func storeText(s *chordv1.StatusResponse) string {
 		parts = append(parts, bytesText(s.GetDiskBytes())+" on disk", bytesText(s.GetFreeBytes())+" free")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// gossipText says how many processes are alive, by zone if there are any.
+func gossipText(g *chordv1.GossipStatus) string {
+	if g == nil {
+		return "off"
+	}
+	members := 0
+	var zones []string
+	for _, z := range g.GetZones() {
+		members += int(z.GetMembers())
+		zones = append(zones, fmt.Sprintf("%d in %s", z.GetMembers(), cmp.Or(z.GetZone(), "no zone")))
+	}
+	text := fmt.Sprintf("%s alive, at %s", pluralProcesses(members), g.GetAddr())
+	if len(zones) > 1 || g.GetZone() != "" {
+		text += fmt.Sprintf("; zone %s (%s)", cmp.Or(g.GetZone(), "none"), strings.Join(zones, ", "))
+	}
+	return text
 }
 
 func uptime(startedMS int64) string {
@@ -167,6 +187,14 @@ type statusJSON struct {
 	Replicas    uint32           `json:"replicas"`
 	WriteQuorum uint32           `json:"write_quorum"`
 	ReadQuorum  uint32           `json:"read_quorum"`
+	Gossip      *gossipJSON      `json:"gossip"` // null without gossip
+}
+
+type gossipJSON struct {
+	Addr    string            `json:"addr"`
+	Zone    string            `json:"zone"`
+	Members uint32            `json:"members"` // that are alive, itself among them
+	Zones   map[string]uint32 `json:"zones"`   // the same by zone; "" for those without
 }
 
 type statusNodeJSON struct {
@@ -186,7 +214,7 @@ func statusResult(s *chordv1.StatusResponse) statusJSON {
 		Version: s.GetVersion(), Incarnation: s.GetIncarnation(), Started: time.UnixMilli(s.GetStartedMs()).UTC().Format(time.RFC3339),
 		Ready: s.GetReady(), Draining: s.GetDraining(), Problems: append([]string{}, unhealthy(s)...), Nodes: []statusNodeJSON{},
 		Store: s.GetStore(), StoreError: s.GetStoreError(), Records: s.GetRecords(), DiskBytes: s.GetDiskBytes(), FreeBytes: s.GetFreeBytes(),
-		Replicas: s.GetReplicas(), WriteQuorum: s.GetWriteQuorum(), ReadQuorum: s.GetReadQuorum(),
+		Replicas: s.GetReplicas(), WriteQuorum: s.GetWriteQuorum(), ReadQuorum: s.GetReadQuorum(), Gossip: gossipResult(s.GetGossip()),
 	}
 	for _, n := range s.GetNodes() {
 		out.Nodes = append(out.Nodes, statusNodeJSON{
@@ -194,6 +222,18 @@ func statusResult(s *chordv1.StatusResponse) statusJSON {
 			Successors: refsOf(refsOfWire(n.GetSuccessors())), Fingers: refsOf(refsOfWire(n.GetFingers())),
 			Group: refsOf(refsOfWire(n.GetGroup())), Serving: n.GetServing(), Settled: n.GetSettled(),
 		})
+	}
+	return out
+}
+
+func gossipResult(g *chordv1.GossipStatus) *gossipJSON {
+	if g == nil {
+		return nil
+	}
+	out := &gossipJSON{Addr: g.GetAddr(), Zone: g.GetZone(), Zones: map[string]uint32{}}
+	for _, z := range g.GetZones() {
+		out.Members += z.GetMembers()
+		out.Zones[z.GetZone()] = z.GetMembers()
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/rpc/gossip"
 )
 
 // Config is everything that can be set about a chordd, by flag, environment or file alike (flags.go has the names).
@@ -18,6 +19,10 @@ type Config struct {
 	Advertise string   // HOST:PORT under which the others reach it; empty: the listen address
 	Join      []string // HOST:PORT of members
 	Bootstrap int      // processes that a new ring waits for; 0: does not bootstrap with others
+
+	Gossip          string // HOST:PORT; empty: the listen address with the next port; "off": none
+	GossipAdvertise string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
+	Zone            string
 
 	Data  string // directory
 	Store string // pebble or memory
@@ -48,6 +53,10 @@ const (
 	storeMemory = "memory"
 
 	maxVNodes = 1024
+	off       = "off" // in place of an address
+
+	// gossipPortOffset is from a process's listen port to its gossip port.
+	gossipPortOffset = 1
 	// devPortStep lies between two processes of --dev, so that the admin port of one stays clear of the next.
 	devPortStep = 10
 	// devAdminOffset is from a process's listen port to its admin port in --dev, as in the defaults.
@@ -75,7 +84,7 @@ func (c Config) nodeConfig() node.Config {
 }
 
 // hasAdmin reports whether there is to be an admin listener.
-func (c Config) hasAdmin() bool { return c.Admin != "" && c.Admin != "off" }
+func (c Config) hasAdmin() bool { return c.Admin != "" && c.Admin != off }
 
 // Validate reports every problem at once, each beginning with the name of the setting.
 func (c Config) Validate() error {
@@ -90,7 +99,7 @@ func (c Config) Validate() error {
 	if c.Store == storePebble && c.Data == "" {
 		bad("data: empty, want a directory for --store pebble")
 	}
-	errs = append(errs, c.validateAddresses(), c.validateStart())
+	errs = append(errs, c.validateAddresses(), c.validateGossip(), c.validateStart())
 	if c.Dev {
 		errs = append(errs, c.validateDev())
 	}
@@ -132,6 +141,43 @@ func (c Config) validateAddresses() error {
 	return errors.Join(errs...)
 }
 
+// validateGossip checks where the process gossips, and what it says there.
+func (c Config) validateGossip() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Zone) > gossip.MaxZoneBytes {
+		bad("zone: %d bytes, want at most %d", len(c.Zone), gossip.MaxZoneBytes)
+	}
+	if c.Gossip == off {
+		return errors.Join(errs...)
+	}
+	addr := c.gossipAddr()
+	host, port, err := splitAddr(addr)
+	switch {
+	case err != nil && c.Gossip != "":
+		bad("gossip: %w; \"off\" disables it", err)
+	case err != nil:
+		if _, _, err := splitAddr(c.Listen); err == nil { // else that is what is wrong
+			bad("gossip: there is no port after %s; choose another with --gossip", c.Listen)
+		}
+	case c.Gossip != "" && !isLoopback(host) && !c.Insecure:
+		bad("gossip: %s can be reached from other machines, and there is no encryption or authentication yet: "+
+			"use 127.0.0.1 or off, or add --insecure if the network is trusted", addr)
+	case port != 0 && (addr == c.Listen || addr == c.Admin):
+		bad("gossip: %s is the listen or admin address too; choose another with --gossip", addr)
+	case c.Gossip != "" && isUnspecified(host) && c.Advertise == "" && c.GossipAdvertise == "":
+		bad("gossip: %s means every address of this machine, so the others cannot know which to use; add --gossip-advertise HOST:PORT", addr)
+	}
+	if c.GossipAdvertise != "" {
+		if host, port, err := splitAddr(c.GossipAdvertise); err != nil {
+			bad("gossip-advertise: %w", err)
+		} else if isUnspecified(host) || port == 0 {
+			bad("gossip-advertise: %s is not an address that others can reach; give a host and a port", c.GossipAdvertise)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // validateStart checks how the process is to become a member.
 func (c Config) validateStart() error {
 	var errs []error
@@ -167,7 +213,7 @@ func (c Config) validateDev() error {
 		bad("dev-nodes: %d, want at least %d, the quorum; or add --write-quorum %d --read-quorum %d",
 			c.DevNodes, least, max(c.DevNodes, 1), max(c.DevNodes, 1))
 	}
-	for _, a := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+	for _, a := range []struct{ name, addr string }{{"listen", c.Listen}, {"gossip", c.Gossip}, {"admin", c.Admin}} {
 		if a.name == "admin" && !c.hasAdmin() {
 			continue
 		}
@@ -181,6 +227,7 @@ func (c Config) validateDev() error {
 // forDev returns the configuration of the i-th process of --dev.
 func (c Config) forDev(i int) Config {
 	c.Listen = shiftPort(c.Listen, i*devPortStep)
+	c.Gossip = shiftPort(c.Gossip, i*devPortStep)
 	if c.hasAdmin() {
 		c.Admin = shiftPort(c.Admin, i*devPortStep)
 	}

@@ -202,14 +202,14 @@ func (l *logLines) text() string {
 func alone(t *testing.T, more ...string) []string {
 	t.Helper()
 	return append([]string{
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data"), "--vnodes", "2",
+		"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "data"), "--vnodes", "2",
 		"--write-quorum", "1", "--read-quorum", "1",
 	}, more...)
 }
 
 // inMemory are the flags of one process of several.
 func inMemory(more ...string) []string {
-	return append([]string{"--listen", "127.0.0.1:0", "--admin", "off", "--store", "memory", "--vnodes", "2"}, more...)
+	return append([]string{"--listen", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--admin", "off", "--store", "memory", "--vnodes", "2"}, more...)
 }
 
 // freePort returns an address where nothing listens at the moment.

@@ -78,7 +78,7 @@ func (d devRing) run(stop, now context.Context) error {
 	var processes sync.WaitGroup
 	for i, p := range d {
 		processes.Go(func() {
-			if errs[i] = p.run(stop, now, func(context.Context) error { return nil }); errs[i] != nil {
+			if errs[i] = p.run(stop, now, p.chat); errs[i] != nil {
 				end(errs[i])
 			}
 		})
@@ -88,6 +88,12 @@ func (d devRing) run(stop, now context.Context) error {
 		return cause // once, not once a process
 	}
 	return errors.Join(errs...)
+}
+
+// chat is the life of a process of --dev: it knows all others from the start.
+func (p *process) chat(life context.Context) error {
+	p.keepGossip(life)
+	return nil
 }
 
 // welcome says what is there and what to type next.

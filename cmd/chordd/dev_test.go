@@ -110,11 +110,13 @@ func TestDevStopsOnSignal(t *testing.T) {
 // The addresses of --dev are those of the defaults, ten ports apart.
 func TestDevAddresses(t *testing.T) {
 	cfg := DefaultConfig()
-	for i, want := range []struct{ listen, admin string }{
-		{"127.0.0.1:7400", "127.0.0.1:7402"}, {"127.0.0.1:7410", "127.0.0.1:7412"}, {"127.0.0.1:7420", "127.0.0.1:7422"},
+	for i, want := range []struct{ listen, gossip, admin string }{
+		{"127.0.0.1:7400", "127.0.0.1:7401", "127.0.0.1:7402"},
+		{"127.0.0.1:7410", "127.0.0.1:7411", "127.0.0.1:7412"},
+		{"127.0.0.1:7420", "127.0.0.1:7421", "127.0.0.1:7422"},
 	} {
-		if got := cfg.forDev(i); got.Listen != want.listen || got.Admin != want.admin {
-			t.Errorf("process %d: got %s and %s, want %+v", i, got.Listen, got.Admin, want)
+		if got := cfg.forDev(i); got.Listen != want.listen || got.gossipAddr() != want.gossip || got.Admin != want.admin {
+			t.Errorf("process %d: got %s, %s and %s, want %+v", i, got.Listen, got.gossipAddr(), got.Admin, want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	flagConfig    = "config"
 	flagListen    = "listen"
+	flagGossip    = "gossip"
 	flagAdmin     = "admin"
 	flagStore     = "store"
 	flagLogLevel  = "log-level"
@@ -33,6 +34,12 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"--join 10.0.0.1:7400 --join 10.0.0.2:7400")
 	f.IntVar(&cfg.Bootstrap, "bootstrap-expect", d.Bootstrap, "start a new ring when `N` processes have found each other through --join; "+
 		"give all of them the same number (a process that is a member already ignores it)")
+
+	f.StringVar(&cfg.Gossip, flagGossip, d.Gossip, "`HOST:PORT`, UDP and TCP, where processes tell each other who is alive; off disables it (default: the host "+
+		"of --listen and the port after it)")
+	f.StringVar(&cfg.GossipAdvertise, "gossip-advertise", d.GossipAdvertise, "`HOST:PORT` under which the others reach --gossip (default: the host of "+
+		"--advertise and the port of --gossip)")
+	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of the zone that this process runs in, for chord status")
 
 	f.StringVar(&cfg.Data, "data", d.Data, "`DIR` of the data and the identity of this process; created if missing")
 	f.Var(newChoice(&cfg.Store, storePebble, storeMemory), flagStore, "where records are: pebble (on disk, in --data) or memory (gone at exit)")

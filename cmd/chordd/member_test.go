@@ -50,9 +50,9 @@ func TestMayResume(t *testing.T) {
 	}
 }
 
-// Two rings of one cluster whose processes started without finding each other become one as soon as a process of one asks, as it does all
-// the time, a seed or remembered peer that is in the other.
-func TestReunite(t *testing.T) {
+// twoRings starts two processes of one cluster that are rings of their own and know nothing of each other.
+func twoRings(t *testing.T) (one, other *process) {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.Admin, cfg.Store, cfg.VNodes = "127.0.0.1:0", "off", storeMemory, 2
 	var rings []*process
@@ -80,8 +80,39 @@ func TestReunite(t *testing.T) {
 			t.Fatalf("group of %d processes before, want 1", n)
 		}
 	}
-	rings[1].cfg.Join = []string{rings[0].local.Addr}
-	rings[1].reunite(t.Context())
-	put(t, rings[0].local.Addr, "hello", "world") // needs both, by the default quorums
-	wantValue(t, rings[1].local.Addr, "hello", "world")
+	return rings[0], rings[1]
+}
+
+// Two rings of one cluster whose processes started without finding each other become one as soon as a process of one asks, as it does all
+// the time, a seed or remembered peer that is in the other.
+func TestReunite(t *testing.T) {
+	one, other := twoRings(t)
+	other.cfg.Join = []string{one.local.Addr}
+	other.reunite(t.Context())
+	put(t, one.local.Addr, "hello", "world") // needs both, by the default quorums
+	wantValue(t, other.local.Addr, "hello", "world")
+}
+
+// The same by gossip alone: it is enough that one introduces itself to the other's gossip, as it does with seeds and remembered peers that gossip
+// does not show, because it never knew them or has forgotten them.
+func TestGossipReunites(t *testing.T) {
+	one, other := twoRings(t)
+	for _, p := range []*process{one, other} {
+		if err := p.joinGossip(t.Context()); err != nil { // there is nobody to introduce it to yet
+			t.Fatal(err)
+		}
+	}
+	other.cfg.Join = []string{one.local.Addr}
+	if err := other.joinGossip(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, one.local.Addr, "hello", "world") // needs both, by the default quorums
+	wantValue(t, other.local.Addr, "hello", "world")
+	g, err := other.startGossip(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lost := other.lostByGossip(g, time.Now()); len(lost) != 0 {
+		t.Errorf("%v are lost by gossip, want none", lost)
+	}
 }

@@ -30,6 +30,7 @@ type process struct {
 
 	listener net.Listener // for nodes and clients
 	admin    net.Listener // nil without
+	chatter  *chatter     // gossip; nil without
 
 	dir     *store.Dir // nil in memory
 	records node.Store
@@ -74,6 +75,9 @@ func startProcess(cfg Config, log zerolog.Logger) (_ *process, err error) {
 		if p.admin, err = listen(flagAdmin, cfg.Admin); err != nil {
 			return nil, err
 		}
+	}
+	if err = p.listenGossip(); err != nil {
+		return nil, err
 	}
 	identity, err := p.openData()
 	if err != nil {
@@ -121,6 +125,7 @@ func (p *process) wire(identity node.Identity) (err error) {
 	if p.admin != nil {
 		p.local.AdminAddr = p.admin.Addr().String()
 	}
+	p.local.GossipAddr = p.gossipAdvertise()
 	if p.dir != nil {
 		if id, ok := p.dir.Cluster(); ok {
 			p.local.SetCluster(id)
@@ -140,6 +145,9 @@ func (p *process) wire(identity node.Identity) (err error) {
 	if records, ok := p.records.(*store.Pebble); ok {
 		registry.MustRegister(&pebbleCollector{records.Metrics})
 	}
+	if p.chatter != nil {
+		registry.MustRegister(p.chatter)
+	}
 	p.serve(func() error { return p.server.Serve(p.listener) })
 	if p.admin != nil {
 		p.serveAdmin(registry)
@@ -149,7 +157,11 @@ func (p *process) wire(identity node.Identity) (err error) {
 
 func (p *process) serveAdmin(registry *prometheus.Registry) {
 	p.adminGRPC = grpc.NewServer()
-	p.server.RegisterAdmin(p.adminGRPC, rpc.AdminOptions{Started: p.started, Store: p.cfg.Store, Leave: p.leaveForOperator})
+	options := rpc.AdminOptions{Started: p.started, Store: p.cfg.Store, Leave: p.leaveForOperator}
+	if p.chatter != nil {
+		options.Zone, options.Zones = p.cfg.Zone, p.chatter.zones
+	}
+	p.server.RegisterAdmin(p.adminGRPC, options)
 	p.adminHTTP = newAdminServer(p.adminGRPC, registry, p.readiness, p.local.Addr)
 	p.serve(func() error {
 		if err := p.adminHTTP.Serve(p.admin); !errors.Is(err, http.ErrServerClosed) {
@@ -186,6 +198,9 @@ func (p *process) logReady() {
 	e := log.Info().Str("listen", p.listener.Addr().String()).Str("advertise", p.local.Addr)
 	if p.admin != nil {
 		e = e.Str("admin", "http://"+p.admin.Addr().String()+"/")
+	}
+	if p.local.GossipAddr != "" {
+		e = e.Str("gossip", p.local.GossipAddr)
 	}
 	cluster, _ := p.local.Cluster()
 	e = e.Stringer("cluster", cluster).Stringer("process", p.local.Identity).Uint64("incarnation", p.local.Identity.Incarnation).

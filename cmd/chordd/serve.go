@@ -23,7 +23,10 @@ func runServe(ctx context.Context, s *settings, sur surroundings) error {
 			return err
 		}
 		p.logReady()
+		var tasks sync.WaitGroup
+		tasks.Go(func() { p.keepGossip(life) })
 		p.remember(life)
+		tasks.Wait()
 		return nil
 	})
 }
@@ -79,6 +82,7 @@ func (p *process) stop(now context.Context) error {
 		p.writeDown()
 	}
 	p.server.GracefulStop(ctx)
+	p.leaveGossip()
 	if p.adminHTTP != nil {
 		_ = p.adminHTTP.Shutdown(ctx) // whom it would wait for longer is cut off by release
 	}
@@ -133,6 +137,9 @@ const leaveProgress = 2 * time.Second
 func (p *process) release() error {
 	var errs []error
 	p.end()
+	if p.chatter != nil {
+		p.chatter.close()
+	}
 	if p.adminHTTP != nil {
 		p.adminGRPC.Stop()
 		_ = p.adminHTTP.Close() // its errors are those of connections that are cut on purpose

@@ -167,7 +167,7 @@ func TestWholeRingRestarts(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	start := func() (ring []*daemon, clusters []string) {
 		for i, addr := range addrs {
-			args := []string{"--listen", addr, "--admin", "off", "--data", filepath.Join(dirs[i], "data"), "--vnodes", "2"}
+			args := []string{"--listen", addr, "--gossip", "127.0.0.1:0", "--admin", "off", "--data", filepath.Join(dirs[i], "data"), "--vnodes", "2"}
 			if i > 0 {
 				args = append(args, "--join", addrs[0])
 			}
@@ -195,7 +195,7 @@ func TestWholeRingRestarts(t *testing.T) {
 // The process that founded a ring has written down who joined it before it can crash, and comes back to that ring, not to one of its own.
 func TestFounderComesBackAfterCrash(t *testing.T) {
 	data, addr := filepath.Join(t.TempDir(), "data"), freePort(t)
-	args := []string{"--listen", addr, "--admin", "off", "--data", data, "--vnodes", "2"}
+	args := []string{"--listen", addr, "--gossip", "127.0.0.1:0", "--admin", "off", "--data", data, "--vnodes", "2"}
 	founder := startChild(t, args...)
 	founder.ready(t)
 	other := startHere(t, inMemory("--join", addr)...).ready(t)["advertise"]

@@ -188,11 +188,15 @@ func (s *settings) contradictions() (problems []error) {
 			problems = append(problems, fmt.Errorf("%s: %s (from %s)", name, why, s.origin(name)))
 		}
 	}
+	if s.cfg.Gossip == off {
+		refuse("gossip-advertise", "has no effect with --gossip off")
+		refuse("zone", "has no effect with --gossip off")
+	}
 	if !s.cfg.Dev {
 		refuse("dev-nodes", "has no effect without --dev")
 		return problems
 	}
-	for _, name := range []string{"join", "bootstrap-expect", "advertise", "data", "sync", "leave-on-stop"} {
+	for _, name := range []string{"join", "bootstrap-expect", "advertise", "gossip-advertise", "data", "sync", "leave-on-stop"} {
 		refuse(name, "has no effect with --dev, which is a ring of its own in memory")
 	}
 	if s.cfg.Store != storeMemory {

@@ -26,9 +26,10 @@ func TestGarbageAtThePort(t *testing.T) {
 		preface[:10], preface, preface + settings[:4], preface + settings + string(random),
 		preface + settings + "\x00\x00\x05\x01\x04\x00\x00\x00\x01trunc",
 		preface + settings + "\xff\xff\xff\x00\x00\x00\x00\x00\x01", // a data frame of 16 MiB that never comes
+		"\xf4\x20" + strings.Repeat("0", 32) + "\x04",               // gossip of another cluster
 	} {
-		for _, addr := range []string{d.listen, d.admin} {
-			conn, err := net.Dial("tcp", addr)
+		for _, to := range [][2]string{{"tcp", d.listen}, {"tcp", d.admin}, {"tcp", d.gossip()}, {"udp", d.gossip()}} {
+			conn, err := net.Dial(to[0], to[1])
 			if err != nil {
 				t.Fatalf("garbage %d: %v", i, err)
 			}

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,20 +50,44 @@ func newChordd(t *testing.T, name string, args ...string) *chordd {
 	return d
 }
 
-// freeAddr returns a loopback address with a port that nobody listens on, below the range from which the kernel takes ports for
-// outgoing connections, so that none of those gets in the way of a restart.
+// freeAddr returns a loopback address with a port that nobody listens on, nor on the one after it, where a chordd gossips. It lies below the
+// range from which the kernel takes ports for outgoing connections, so that none of those gets in the way of a restart, and is
+// given out once.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
-		if err != nil {
-			continue
+		port := 20000 + 2*rand.IntN(6000)
+		if _, taken := takenPorts.LoadOrStore(port, true); !taken && free(port) && free(port+1) {
+			return fmt.Sprintf("127.0.0.1:%d", port)
 		}
-		defer l.Close()
-		return l.Addr().String()
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+var takenPorts sync.Map
+
+// free reports whether nobody listens on a port of the loopback address.
+func free(port int) bool {
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	defer u.Close()
+	return true
+}
+
+// gossip returns where the process gossips, by default.
+func (d *chordd) gossip() string {
+	host, port, _ := net.SplitHostPort(d.listen)
+	n, _ := strconv.Atoi(port)
+	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
 // start runs the process, with more arguments for this time only.

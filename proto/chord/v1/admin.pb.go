@@ -176,6 +176,7 @@ type StatusResponse struct {
 	Replicas      uint32                 `protobuf:"varint,15,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	WriteQuorum   uint32                 `protobuf:"varint,16,opt,name=write_quorum,json=writeQuorum,proto3" json:"write_quorum,omitempty"`
 	ReadQuorum    uint32                 `protobuf:"varint,17,opt,name=read_quorum,json=readQuorum,proto3" json:"read_quorum,omitempty"`
+	Gossip        *GossipStatus          `protobuf:"bytes,18,opt,name=gossip,proto3" json:"gossip,omitempty"` // unset without gossip
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -329,6 +330,126 @@ func (x *StatusResponse) GetReadQuorum() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetGossip() *GossipStatus {
+	if x != nil {
+		return x.Gossip
+	}
+	return nil
+}
+
+// What a process knows by gossip.
+type GossipStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`   // where it gossips, as others reach it
+	Zones         []*ZoneCount           `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"` // of the processes that are alive, itself among them, by the name of the zone
+	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`   // its own
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GossipStatus) Reset() {
+	*x = GossipStatus{}
+	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GossipStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GossipStatus) ProtoMessage() {}
+
+func (x *GossipStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GossipStatus.ProtoReflect.Descriptor instead.
+func (*GossipStatus) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GossipStatus) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
+func (x *GossipStatus) GetZones() []*ZoneCount {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *GossipStatus) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+type ZoneCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Zone          string                 `protobuf:"bytes,1,opt,name=zone,proto3" json:"zone,omitempty"` // empty: none was given
+	Members       uint32                 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ZoneCount) Reset() {
+	*x = ZoneCount{}
+	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ZoneCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ZoneCount) ProtoMessage() {}
+
+func (x *ZoneCount) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ZoneCount.ProtoReflect.Descriptor instead.
+func (*ZoneCount) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ZoneCount) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *ZoneCount) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
 type RingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -337,7 +458,7 @@ type RingRequest struct {
 
 func (x *RingRequest) Reset() {
 	*x = RingRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	mi := &file_chord_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +470,7 @@ func (x *RingRequest) String() string {
 func (*RingRequest) ProtoMessage() {}
 
 func (x *RingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	mi := &file_chord_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +483,7 @@ func (x *RingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingRequest.ProtoReflect.Descriptor instead.
 func (*RingRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 type RingMember struct {
@@ -377,7 +498,7 @@ type RingMember struct {
 
 func (x *RingMember) Reset() {
 	*x = RingMember{}
-	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	mi := &file_chord_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +510,7 @@ func (x *RingMember) String() string {
 func (*RingMember) ProtoMessage() {}
 
 func (x *RingMember) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	mi := &file_chord_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +523,7 @@ func (x *RingMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingMember.ProtoReflect.Descriptor instead.
 func (*RingMember) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RingMember) GetSelf() *Ref {
@@ -443,7 +564,7 @@ type RingResponse struct {
 
 func (x *RingResponse) Reset() {
 	*x = RingResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[5]
+	mi := &file_chord_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +576,7 @@ func (x *RingResponse) String() string {
 func (*RingResponse) ProtoMessage() {}
 
 func (x *RingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[5]
+	mi := &file_chord_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +589,7 @@ func (x *RingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingResponse.ProtoReflect.Descriptor instead.
 func (*RingResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RingResponse) GetMembers() []*RingMember {
@@ -494,7 +615,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[6]
+	mi := &file_chord_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +627,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[6]
+	mi := &file_chord_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +640,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TraceRequest) GetKey() []byte {
@@ -542,7 +663,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_chord_v1_admin_proto_msgTypes[7]
+	mi := &file_chord_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +675,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[7]
+	mi := &file_chord_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +688,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Hop) GetNode() *Ref {
@@ -618,7 +739,7 @@ type TraceResponse struct {
 
 func (x *TraceResponse) Reset() {
 	*x = TraceResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[8]
+	mi := &file_chord_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +751,7 @@ func (x *TraceResponse) String() string {
 func (*TraceResponse) ProtoMessage() {}
 
 func (x *TraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[8]
+	mi := &file_chord_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +764,7 @@ func (x *TraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
 func (*TraceResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TraceResponse) GetId() []byte {
@@ -689,7 +810,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[9]
+	mi := &file_chord_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +822,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[9]
+	mi := &file_chord_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +835,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 type LeaveResponse struct {
@@ -725,7 +846,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[10]
+	mi := &file_chord_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +858,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[10]
+	mi := &file_chord_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +871,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 type DrainRequest struct {
@@ -762,7 +883,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[11]
+	mi := &file_chord_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -774,7 +895,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[11]
+	mi := &file_chord_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -787,7 +908,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DrainRequest) GetUndo() bool {
@@ -805,7 +926,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	mi := &file_chord_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +938,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	mi := &file_chord_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +951,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 var File_chord_v1_admin_proto protoreflect.FileDescriptor
@@ -850,7 +971,7 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\aserving\x18\x05 \x01(\bR\aserving\x12\x18\n" +
 	"\asettled\x18\x06 \x01(\bR\asettled\x12#\n" +
 	"\x05group\x18\a \x03(\v2\r.chord.v1.RefR\x05group\x12\x14\n" +
-	"\x05share\x18\b \x01(\x01R\x05share\"\x80\x04\n" +
+	"\x05share\x18\b \x01(\x01R\x05share\"\xb0\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aprocess\x18\x01 \x01(\fR\aprocess\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12\x12\n" +
@@ -874,7 +995,15 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\breplicas\x18\x0f \x01(\rR\breplicas\x12!\n" +
 	"\fwrite_quorum\x18\x10 \x01(\rR\vwriteQuorum\x12\x1f\n" +
 	"\vread_quorum\x18\x11 \x01(\rR\n" +
-	"readQuorum\"\r\n" +
+	"readQuorum\x12.\n" +
+	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\"a\n" +
+	"\fGossipStatus\x12\x12\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\x12)\n" +
+	"\x05zones\x18\x02 \x03(\v2\x13.chord.v1.ZoneCountR\x05zones\x12\x12\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\"9\n" +
+	"\tZoneCount\x12\x12\n" +
+	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x18\n" +
+	"\amembers\x18\x02 \x01(\rR\amembers\"\r\n" +
 	"\vRingRequest\"\xa5\x01\n" +
 	"\n" +
 	"RingMember\x12!\n" +
@@ -925,56 +1054,60 @@ func file_chord_v1_admin_proto_rawDescGZIP() []byte {
 	return file_chord_v1_admin_proto_rawDescData
 }
 
-var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_chord_v1_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),  // 0: chord.v1.StatusRequest
 	(*NodeStatus)(nil),     // 1: chord.v1.NodeStatus
 	(*StatusResponse)(nil), // 2: chord.v1.StatusResponse
-	(*RingRequest)(nil),    // 3: chord.v1.RingRequest
-	(*RingMember)(nil),     // 4: chord.v1.RingMember
-	(*RingResponse)(nil),   // 5: chord.v1.RingResponse
-	(*TraceRequest)(nil),   // 6: chord.v1.TraceRequest
-	(*Hop)(nil),            // 7: chord.v1.Hop
-	(*TraceResponse)(nil),  // 8: chord.v1.TraceResponse
-	(*LeaveRequest)(nil),   // 9: chord.v1.LeaveRequest
-	(*LeaveResponse)(nil),  // 10: chord.v1.LeaveResponse
-	(*DrainRequest)(nil),   // 11: chord.v1.DrainRequest
-	(*DrainResponse)(nil),  // 12: chord.v1.DrainResponse
-	(*Ref)(nil),            // 13: chord.v1.Ref
-	(*Arc)(nil),            // 14: chord.v1.Arc
+	(*GossipStatus)(nil),   // 3: chord.v1.GossipStatus
+	(*ZoneCount)(nil),      // 4: chord.v1.ZoneCount
+	(*RingRequest)(nil),    // 5: chord.v1.RingRequest
+	(*RingMember)(nil),     // 6: chord.v1.RingMember
+	(*RingResponse)(nil),   // 7: chord.v1.RingResponse
+	(*TraceRequest)(nil),   // 8: chord.v1.TraceRequest
+	(*Hop)(nil),            // 9: chord.v1.Hop
+	(*TraceResponse)(nil),  // 10: chord.v1.TraceResponse
+	(*LeaveRequest)(nil),   // 11: chord.v1.LeaveRequest
+	(*LeaveResponse)(nil),  // 12: chord.v1.LeaveResponse
+	(*DrainRequest)(nil),   // 13: chord.v1.DrainRequest
+	(*DrainResponse)(nil),  // 14: chord.v1.DrainResponse
+	(*Ref)(nil),            // 15: chord.v1.Ref
+	(*Arc)(nil),            // 16: chord.v1.Arc
 }
 var file_chord_v1_admin_proto_depIdxs = []int32{
-	13, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
-	13, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
-	13, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
-	13, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
-	13, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
+	15, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
+	15, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
+	15, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
+	15, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
+	15, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
 	1,  // 5: chord.v1.StatusResponse.nodes:type_name -> chord.v1.NodeStatus
-	13, // 6: chord.v1.RingMember.self:type_name -> chord.v1.Ref
-	13, // 7: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
-	13, // 8: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
-	4,  // 9: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
-	13, // 10: chord.v1.Hop.node:type_name -> chord.v1.Ref
-	14, // 11: chord.v1.Hop.arc:type_name -> chord.v1.Arc
-	13, // 12: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
-	14, // 13: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
-	13, // 14: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
-	7,  // 15: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
-	0,  // 16: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
-	3,  // 17: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
-	6,  // 18: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
-	9,  // 19: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
-	11, // 20: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
-	2,  // 21: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
-	5,  // 22: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
-	8,  // 23: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
-	10, // 24: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
-	12, // 25: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
-	21, // [21:26] is the sub-list for method output_type
-	16, // [16:21] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	3,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
+	4,  // 7: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
+	15, // 8: chord.v1.RingMember.self:type_name -> chord.v1.Ref
+	15, // 9: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
+	15, // 10: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
+	6,  // 11: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
+	15, // 12: chord.v1.Hop.node:type_name -> chord.v1.Ref
+	16, // 13: chord.v1.Hop.arc:type_name -> chord.v1.Arc
+	15, // 14: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
+	16, // 15: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
+	15, // 16: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
+	9,  // 17: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
+	0,  // 18: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
+	5,  // 19: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
+	8,  // 20: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
+	11, // 21: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
+	13, // 22: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
+	2,  // 23: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
+	7,  // 24: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
+	10, // 25: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
+	12, // 26: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
+	14, // 27: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
+	23, // [23:28] is the sub-list for method output_type
+	18, // [18:23] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_admin_proto_init() }
@@ -989,7 +1122,7 @@ func file_chord_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_admin_proto_rawDesc), len(file_chord_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

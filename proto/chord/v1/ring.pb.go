@@ -182,6 +182,7 @@ type HelloResponse struct {
 	MaxKeyBytes   uint32                 `protobuf:"varint,12,opt,name=max_key_bytes,json=maxKeyBytes,proto3" json:"max_key_bytes,omitempty"`
 	MaxValueBytes uint32                 `protobuf:"varint,13,opt,name=max_value_bytes,json=maxValueBytes,proto3" json:"max_value_bytes,omitempty"`
 	Nodes         []*Ref                 `protobuf:"bytes,14,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	GossipAddr    string                 `protobuf:"bytes,15,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"` // where it gossips, as others reach it; none if it does not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +313,13 @@ func (x *HelloResponse) GetNodes() []*Ref {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *HelloResponse) GetGossipAddr() string {
+	if x != nil {
+		return x.GossipAddr
+	}
+	return ""
 }
 
 type NeighborsRequest struct {
@@ -665,7 +673,7 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
 	"\x04self\x18\x03 \x01(\v2\x11.chord.v1.ProcessR\x04self\x12-\n" +
 	"\bgathered\x18\x04 \x03(\v2\x11.chord.v1.ProcessR\bgathered\x12\x16\n" +
-	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xd5\x03\n" +
+	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xf6\x03\n" +
 	"\rHelloResponse\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
@@ -683,7 +691,9 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"readQuorum\x12\"\n" +
 	"\rmax_key_bytes\x18\f \x01(\rR\vmaxKeyBytes\x12&\n" +
 	"\x0fmax_value_bytes\x18\r \x01(\rR\rmaxValueBytes\x12#\n" +
-	"\x05nodes\x18\x0e \x03(\v2\r.chord.v1.RefR\x05nodes\"<\n" +
+	"\x05nodes\x18\x0e \x03(\v2\r.chord.v1.RefR\x05nodes\x12\x1f\n" +
+	"\vgossip_addr\x18\x0f \x01(\tR\n" +
+	"gossipAddr\"<\n" +
 	"\x10NeighborsRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\x06R\x05known\"\xb9\x01\n" +

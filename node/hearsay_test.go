@@ -1,0 +1,152 @@
+package node_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
+
+// hearsayOnly is a configuration in which nothing periodic happens while a test lasts, so that what changes, changes by hearsay.
+func hearsayOnly() node.Config {
+	cfg := node.DefaultConfig()
+	cfg.StabilizeInterval, cfg.FixFingersInterval, cfg.HealInterval, cfg.SweepInterval = time.Hour, time.Hour, time.Hour, time.Hour
+	return cfg
+}
+
+// tell calls hear for every process at once, and returns when all have heard.
+func tell(procs []*process, hear func(p *process)) {
+	var hearing sync.WaitGroup
+	for _, p := range procs {
+		hearing.Go(func() { hear(p) })
+	}
+	hearing.Wait()
+}
+
+func (c *cluster) callsMade() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls
+}
+
+// A dead process is gone from every list as soon as all have heard, whether its death shows by refused calls or by silence; even two that are
+// neighbors cost few deadlines, not one for each of their nodes.
+func TestHearDead(t *testing.T) {
+	for name, silent := range map[string]bool{"refuses": false, "is silent": true} {
+		t.Run(name, func(t *testing.T) {
+			inCluster(t, 71, hearsayOnly(), func(c *cluster) {
+				procs := c.bootstrap(12, 3)
+				dead, rest := procs[:2], procs[2:]
+				for _, p := range dead {
+					c.kill(p)
+					if silent {
+						c.setFault(p.addr, errSilent)
+					}
+				}
+				began := time.Now()
+				var telling sync.WaitGroup
+				for _, d := range dead {
+					telling.Go(func() { tell(rest, func(p *process) { p.HearDead(c.t.Context(), d.Nodes()) }) })
+				}
+				telling.Wait()
+				c.eventually(2*c.cfg.RingTimeout+time.Second, func() error { return ring.CheckIdeal(c.views(), c.cfg.Successors) })
+				t.Logf("ideal again after %v of virtual time", time.Since(began))
+			})
+		})
+	}
+}
+
+// Hearsay that a live process is dead costs each process that knows it one call, and changes nothing.
+func TestHearDeadOfTheLiving(t *testing.T) {
+	inCluster(t, 72, hearsayOnly(), func(c *cluster) {
+		procs := c.bootstrap(8, 2)
+		c.converge(10 * time.Second)
+		before, calls := c.views(), c.callsMade()
+		for _, subject := range procs {
+			tell(procs, func(p *process) { p.HearDead(c.t.Context(), subject.Nodes()) })
+		}
+		time.Sleep(time.Second) // whatever that set off
+		if after := c.views(); !reflect.DeepEqual(after, before) {
+			t.Errorf("views changed from\n%v to\n%v", before, after)
+		}
+		if got, most := c.callsMade()-calls, len(procs)*(len(procs)-1); got > most {
+			t.Errorf("%d calls, want at most %d", got, most)
+		}
+	})
+}
+
+// A process that was cut off, and so left all lists, is back in exactly its place when the others hear that it is alive.
+func TestHearAliveAfterWrongSuspicion(t *testing.T) {
+	inCluster(t, 73, hearsayOnly(), func(c *cluster) {
+		procs := c.bootstrap(8, 2)
+		before := c.views()
+		lost, rest := procs[0], procs[1:]
+		c.setFault(lost.addr, errSilent)
+		tell(rest, func(p *process) { p.HearDead(c.t.Context(), lost.Nodes()) })
+		time.Sleep(5 * time.Second) // until no call waits for it any more
+		for _, p := range rest {
+			for _, n := range p.Status().Nodes {
+				if slices.ContainsFunc(n.View.Succs, func(r ring.Ref) bool { return r.Addr == lost.addr }) {
+					t.Fatalf("%v still has %s in its list", n.View.Self, lost.addr)
+				}
+			}
+		}
+		c.setFault(lost.addr, nil)
+		tell(rest, func(p *process) { p.HearAlive(c.t.Context(), lost.Nodes()) })
+		c.eventually(5*time.Second, func() error {
+			for i, v := range c.views() {
+				if !reflect.DeepEqual(v, before[i]) {
+					return fmt.Errorf("view is\n%v, want\n%v", v, before[i])
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// Two rings of one cluster become one as soon as each hears of the other's processes.
+func TestHearAliveMergesRings(t *testing.T) {
+	inCluster(t, 74, hearsayOnly(), func(c *cluster) {
+		one, other := c.bootstrap(4, 2), c.bootstrap(5, 2)
+		all := slices.Concat(one, other)
+		for _, subject := range all {
+			tell(all, func(p *process) { p.HearAlive(c.t.Context(), subject.Nodes()) })
+		}
+		c.eventually(5*time.Second, func() error { return ring.CheckIdeal(c.views(), c.cfg.Successors) })
+		for _, p := range all {
+			if known := len(p.Status().Known); known != len(all)-1 {
+				t.Errorf("%s remembers %d processes, want %d", p.addr, known, len(all)-1)
+			}
+		}
+	})
+}
+
+// Forged hearsay changes nothing: nodes that nobody hosts, a live node under an address where it is not, a process that is no member.
+func TestHearAliveForged(t *testing.T) {
+	inCluster(t, 75, hearsayOnly(), func(c *cluster) {
+		procs := c.bootstrap(6, 2)
+		outsider := c.start(2)
+		before := c.views()
+		var forged []ring.Ref
+		for _, n := range procs[0].Nodes() {
+			next := ring.Ref{ID: n.ID.Next(), Addr: procs[1].addr}
+			forged = append(forged, next, ring.Ref{ID: next.ID, Addr: "10.9.9.9:7400"}, ring.Ref{ID: n.ID, Addr: procs[2].addr})
+		}
+		for _, r := range append(forged, outsider.Nodes()...) {
+			tell(procs, func(p *process) { p.HearAlive(c.t.Context(), []ring.Ref{r}) })
+			tell(procs, func(p *process) { p.HearDead(c.t.Context(), []ring.Ref{r}) })
+		}
+		outsider.HearAlive(c.t.Context(), procs[0].Nodes())
+		procs[0].HearAlive(c.t.Context(), nil)
+		procs[0].HearDead(c.t.Context(), nil)
+		time.Sleep(time.Second)
+		if after := c.views(); !reflect.DeepEqual(after, before) {
+			t.Errorf("views changed from %v to %v", before, after)
+		}
+	})
+}

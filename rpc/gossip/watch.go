@@ -1,0 +1,182 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// maxTellers bounds how many members are told about at the same time.
+const maxTellers = 32
+
+// watch is what memberlist reports to: it keeps the list of the members that are alive, and tells Events about changes. memberlist
+// calls it with its lock held, so it calls nobody itself; a goroutine a member does, one at a time for each, and only what is newest.
+type watch struct {
+	self   string // the own name
+	meta   []byte
+	events Events
+	counts Counts
+	ctx    context.Context // of the events
+	tasks  sync.WaitGroup
+
+	mu      sync.Mutex
+	alive   map[string]Member // by name, the own one too
+	changes map[string]change // that nobody has been told of yet
+	telling map[string]bool   // members that somebody is being told of
+	closed  bool
+}
+
+// Counts counts what gossip has said.
+type Counts struct {
+	Joined, Changed, Dead atomic.Uint64 // other members
+	Conflicts             atomic.Uint64 // claims of a name by two addresses
+}
+
+// change is the newest that is known of a member.
+type change struct {
+	member Member
+	alive  bool
+}
+
+var (
+	_ memberlist.Delegate         = (*watch)(nil)
+	_ memberlist.EventDelegate    = (*watch)(nil)
+	_ memberlist.AliveDelegate    = (*watch)(nil)
+	_ memberlist.ConflictDelegate = (*watch)(nil)
+)
+
+func newWatch(ctx context.Context, self Member, meta []byte, events Events) *watch {
+	return &watch{
+		self: self.name(), meta: meta, events: events, ctx: ctx,
+		alive: map[string]Member{}, changes: map[string]change{}, telling: map[string]bool{},
+	}
+}
+
+// NotifyAlive implements memberlist.AliveDelegate: who does not say who it is, as it should, is no member.
+func (w *watch) NotifyAlive(n *memberlist.Node) error {
+	_, err := memberOf(n)
+	return err
+}
+
+// NotifyJoin implements memberlist.EventDelegate.
+func (w *watch) NotifyJoin(n *memberlist.Node) {
+	w.note(n, true, &w.counts.Joined)
+}
+
+// NotifyUpdate implements memberlist.EventDelegate.
+func (w *watch) NotifyUpdate(n *memberlist.Node) {
+	w.note(n, true, &w.counts.Changed)
+}
+
+// NotifyLeave implements memberlist.EventDelegate. It does not tell the dead from those that have left, and nobody needs to: both are asked.
+func (w *watch) NotifyLeave(n *memberlist.Node) {
+	w.note(n, false, &w.counts.Dead)
+}
+
+// NotifyConflict implements memberlist.ConflictDelegate. It is how a process that came back under another address looks until its old self is
+// known to be dead, and what a copied data directory looks like for ever.
+func (w *watch) NotifyConflict(existing, other *memberlist.Node) {
+	w.counts.Conflicts.Add(1)
+}
+
+// note takes in a change, counts it and has Events told.
+func (w *watch) note(n *memberlist.Node, alive bool, count *atomic.Uint64) {
+	m, err := memberOf(n)
+	if err != nil {
+		return // NotifyAlive has let nobody in who is not as he should be
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, known := w.alive[m.name()]
+	if alive {
+		w.alive[m.name()] = m
+	} else {
+		delete(w.alive, m.name())
+	}
+	if m.name() == w.self || w.closed {
+		return
+	}
+	count.Add(1)
+	if !alive && known {
+		m = before // by that address it was known
+	}
+	w.changes[m.name()] = change{m, alive}
+	w.tell()
+}
+
+// tell starts goroutines for the changes that nobody works on, as far as the bound allows; the caller holds mu.
+func (w *watch) tell() {
+	for name, c := range w.changes {
+		if len(w.telling) >= maxTellers {
+			return
+		}
+		if w.telling[name] {
+			continue
+		}
+		delete(w.changes, name)
+		w.telling[name] = true
+		w.tasks.Go(func() {
+			w.report(c)
+			w.done(name)
+		})
+	}
+}
+
+func (w *watch) done(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.telling, name)
+	if !w.closed {
+		w.tell()
+	}
+}
+
+func (w *watch) report(c change) {
+	switch {
+	case c.alive && w.events.Alive != nil:
+		w.events.Alive(w.ctx, c.member)
+	case !c.alive && w.events.Dead != nil:
+		w.events.Dead(w.ctx, c.member)
+	}
+}
+
+// close ends the telling; it returns when nobody is being told.
+func (w *watch) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.tasks.Wait()
+}
+
+// members returns who is alive, by process id.
+func (w *watch) members() []Member {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.SortedFunc(maps.Values(w.alive), func(a, b Member) int { return strings.Compare(a.name(), b.name()) })
+}
+
+// NodeMeta implements memberlist.Delegate.
+func (w *watch) NodeMeta(limit int) []byte {
+	if len(w.meta) > limit {
+		panic(fmt.Sprintf("gossip: %d bytes of metadata, memberlist takes %d", len(w.meta), limit)) // the limits of Member allow fewer
+	}
+	return w.meta
+}
+
+// NotifyMsg implements memberlist.Delegate. There are no messages of users.
+func (w *watch) NotifyMsg([]byte) {}
+
+// GetBroadcasts implements memberlist.Delegate.
+func (w *watch) GetBroadcasts(int, int) [][]byte { return nil }
+
+// LocalState implements memberlist.Delegate.
+func (w *watch) LocalState(bool) []byte { return nil }
+
+// MergeRemoteState implements memberlist.Delegate.
+func (w *watch) MergeRemoteState([]byte, bool) {}
