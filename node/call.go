@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,32 +20,92 @@ func dead(err error) bool {
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoNode) || errors.Is(err, ErrNotReady)
 }
 
-// call runs f, which calls the node to, with a deadline.
+// callRing runs f, a call that never waits for a third node and does no harm twice: with the deadline that the peer's round trips suggest, with twice
+// that, and then with RingTimeout. One message that is lost or late is no reason to take a peer for dead.
+func (p *Process) callRing(ctx context.Context, to ring.Ref, f func(ctx context.Context) error) error {
+	hurried := p.hurried(to)
+	for _, timeout := range [...]time.Duration{hurried, 2 * hurried} {
+		if timeout >= p.cfg.RingTimeout {
+			break
+		}
+		err := p.timed(ctx, to, timeout, f)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return p.timed(ctx, to, p.cfg.RingTimeout, f)
+}
+
+// hurried returns how long the answer of a peer to a ring call may take before something else is tried: at most half of RingTimeout, unless MinTimeout is
+// more than that.
+func (p *Process) hurried(to ring.Ref) time.Duration {
+	d := p.cfg.RingTimeout / 4 // of a stranger
+	if e := p.trips.of(to.Addr); e != 0 {
+		d = e.mean() + 4*e.dev()
+	}
+	if p.cfg.MinTimeout > p.cfg.RingTimeout/2 {
+		return p.cfg.RingTimeout
+	}
+	return min(max(d, p.cfg.MinTimeout), p.cfg.RingTimeout/2)
+}
+
+// timed runs f, a ring call to the node to, with a deadline, and takes note of the round trip.
+func (p *Process) timed(ctx context.Context, to ring.Ref, timeout time.Duration, f func(ctx context.Context) error) error {
+	callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
+	defer cancel()
+	began := p.rt.Now()
+	err := f(callCtx)
+	if err != nil && ctx.Err() != nil {
+		return err // the caller's end says nothing about the peer
+	}
+	if err == nil {
+		p.trips.observe(to.Addr, p.rt.Now().Sub(began))
+	}
+	if errors.Is(err, context.DeadlineExceeded) && timeout < p.cfg.RingTimeout {
+		return errors.Join(ErrUnreachable, err)
+	}
+	return p.judge(to, err)
+}
+
+// call runs f, which calls the node to about records, with a deadline.
 func (p *Process) call(ctx context.Context, to ring.Ref, timeout time.Duration, f func(ctx context.Context) error) error {
 	callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := f(callCtx)
 	if err != nil && ctx.Err() != nil {
-		return err // the caller's end says nothing about the peer
+		return err
 	}
-	return p.judge(to, timeout, err)
+	return p.judgeRecords(to, timeout, err)
 }
 
-// judge draws the conclusions from how a call with its own deadline ended. A peer that does not answer becomes suspect, but not by missing
-// a deadline shorter than RingTimeout.
-func (p *Process) judge(to ring.Ref, timeout time.Duration, err error) error {
+// judge draws the conclusions from how a call ended that had all the time it needs: a peer that does not answer becomes suspect.
+func (p *Process) judge(to ring.Ref, err error) error {
 	if err == nil {
 		p.memory.trust(to.Addr)
 		return nil
 	}
-	late := errors.Is(err, context.DeadlineExceeded)
-	if late {
+	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(ErrUnreachable, err)
 	}
-	if errors.Is(err, ErrUnreachable) && (!late || timeout >= p.cfg.RingTimeout) && p.ctx.Err() == nil {
+	if errors.Is(err, ErrUnreachable) && p.ctx.Err() == nil {
 		p.suspect(to, err)
 	}
 	return err
+}
+
+// judgeRecords is judge for a call about records. How long that takes depends on disks and on what else there is to do, and a lost message is
+// not sent again; so a peer that is late is asked whether it is there at all.
+func (p *Process) judgeRecords(to ring.Ref, timeout time.Duration, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return p.judge(to, err)
+	}
+	if timeout >= p.cfg.RingTimeout && p.ctx.Err() == nil && p.verifying.CompareAndSwap(false, true) {
+		p.rt.Go(func() {
+			defer p.verifying.Store(false)
+			_, _ = p.callNeighbors(p.ctx, to)
+		})
+	}
+	return errors.Join(ErrUnreachable, err)
 }
 
 // deadlines hands out contexts that end after a fixed time, or up to a sixteenth later. The calls of the data path share them: a timer
@@ -119,7 +181,7 @@ func (p *Process) callNeighbors(ctx context.Context, to ring.Ref) (v ring.View, 
 		// One failed call is enough for all nodes of a process; this one would only wait for the same.
 		return ring.View{}, fmt.Errorf("%w: %s did not answer within the last %v", ErrUnreachable, to.Addr, p.cfg.SuspectTime)
 	}
-	err = p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
+	err = p.callRing(ctx, to, func(ctx context.Context) error {
 		v, err = p.peers.Neighbors(ctx, to)
 		return err
 	})
@@ -130,7 +192,7 @@ func (p *Process) callNotify(ctx context.Context, to, from ring.Ref) error {
 	if to.Addr == p.addr {
 		return p.Notify(to.ID, from)
 	}
-	return p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
+	return p.callRing(ctx, to, func(ctx context.Context) error {
 		return p.peers.Notify(ctx, to, from)
 	})
 }
@@ -139,19 +201,31 @@ func (p *Process) callChanged(ctx context.Context, to, from ring.Ref) error {
 	if to.Addr == p.addr {
 		return p.Changed(to.ID, from)
 	}
-	return p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
+	return p.callRing(ctx, to, func(ctx context.Context) error {
 		return p.peers.Changed(ctx, to, from)
 	})
 }
 
-func (p *Process) callRoute(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (s ring.Step, err error) {
+// errNotSoon is a peer that may be alive, but took longer than its answers usually do.
+var errNotSoon = errors.New("no answer soon")
+
+// callRoute asks for the way. In a hurry it gives up with errNotSoon when the answer is unusually late: there are other ways.
+func (p *Process) callRoute(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID, hurry bool) (s ring.Step, err error) {
 	if to.Addr == p.addr {
 		return p.Route(to.ID, id, avoid)
 	}
-	err = p.call(ctx, to, p.cfg.RingTimeout, func(ctx context.Context) error {
+	ask := func(ctx context.Context) error {
 		s, err = p.peers.Route(ctx, to, id, avoid)
 		return err
-	})
+	}
+	timeout := p.hurried(to)
+	if !hurry || timeout == p.cfg.RingTimeout {
+		return s, p.callRing(ctx, to, ask)
+	}
+	if err = p.timed(ctx, to, timeout, ask); errors.Is(err, context.DeadlineExceeded) {
+		p.trips.observe(to.Addr, timeout) // it may be slower than it was, and then nothing else would tell
+		err = fmt.Errorf("%w: %w", errNotSoon, err)
+	}
 	return s, err
 }
 
@@ -172,13 +246,44 @@ func (p *Process) applyAt(to ring.Ref, records []Record) ([]Version, error) {
 		return p.store.Apply(records)
 	}
 	versions, err := p.peers.Apply(p.patient.get(p), to, records)
-	return versions, p.judge(to, p.patient.timeout, err)
+	return versions, p.judgeRecords(to, p.patient.timeout, err)
 }
 
-// fetchFrom is callFetch for the data path, with the hasty or the patient deadline.
+// fetchFrom is callFetch for the data path, with a hasty or the patient deadline.
 func (p *Process) fetchFrom(to ring.Ref, wants []Want, by *deadlines) ([]Found, error) {
+	began := p.rt.Now()
 	found, err := p.peers.Fetch(by.get(p), to, wants)
-	return found, p.judge(to, by.timeout, err)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		p.trips.observe(to.Addr, p.rt.Now().Sub(began))
+	}
+	return found, p.judgeRecords(to, by.timeout, err)
+}
+
+// hasten returns the deadline of a first attempt to read from replicas: at least HedgeDelay, and what an answer in twenty takes, about.
+func (p *Process) hasten(replicas []ring.Ref) *deadlines {
+	var late time.Duration
+	for _, r := range replicas {
+		e := p.trips.of(r.Addr)
+		late = max(late, e.mean()+2*e.dev())
+	}
+	for i := range p.hasty {
+		if d := &p.hasty[i]; d.timeout >= late && d.timeout > 0 {
+			return d
+		}
+	}
+	return &p.patient
+}
+
+// nearest returns replicas in the order in which they answer, as far as their round trips differ by a factor of two; unknown ones come first.
+func (p *Process) nearest(replicas []ring.Ref) []ring.Ref {
+	rank := func(r ring.Ref) int { return bits.Len64(uint64(p.trips.of(r.Addr).mean() / time.Millisecond)) }
+	byRank := func(a, b ring.Ref) int { return rank(a) - rank(b) }
+	if slices.IsSortedFunc(replicas, byRank) {
+		return replicas
+	}
+	replicas = slices.Clone(replicas)
+	slices.SortStableFunc(replicas, byRank)
+	return replicas
 }
 
 func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (found []Found, err error) {

@@ -19,12 +19,13 @@ type Config struct {
 	StabilizeInterval  time.Duration // between two rounds of stabilize, per node
 	FixFingersInterval time.Duration // between two steps of fix_fingers, per node, while the fingers change; rarer when they do not
 	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
-	SweepInterval      time.Duration // between two searches for records that belong elsewhere
+	SweepInterval      time.Duration // between two searches for records that belong elsewhere; four times that while nothing is stored
 	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
-	HealInterval       time.Duration // between two lookups of the own place through a remembered peer
-	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one
+	HealInterval       time.Duration // between two lookups of the own place through a remembered peer; up to 16 times that while neighbors stay the same
+	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one; only who misses this one is suspect
+	MinTimeout         time.Duration // least deadline of a first attempt at such a call, otherwise as the peer's round trips suggest; RingTimeout: there is one attempt
 	ReplicaTimeout     time.Duration // deadline of a call that reads or writes records at a replica
-	HedgeDelay         time.Duration // after which a read asks the other replicas too
+	HedgeDelay         time.Duration // after which a read asks the other replicas too, or later if those that it asked are far away
 	SuspectTime        time.Duration // how long a process that did not answer is asked last
 	PinTime            time.Duration // how long a process keeps what it has let others compare with, because they may drop theirs
 	MaxHops            int           // calls that a lookup makes before it gives up
@@ -41,7 +42,7 @@ func DefaultConfig() Config {
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
-		RingTimeout: time.Second, ReplicaTimeout: 2 * time.Second,
+		RingTimeout: time.Second, MinTimeout: 100 * time.Millisecond, ReplicaTimeout: 2 * time.Second,
 		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
 		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
 		MaxClockAhead: 500 * time.Millisecond,
@@ -84,6 +85,7 @@ func (c Config) Validate() error {
 		{"settle delay", c.SettleDelay},
 		{"heal interval", c.HealInterval},
 		{"ring timeout", c.RingTimeout},
+		{"min timeout", c.MinTimeout},
 		{"replica timeout", c.ReplicaTimeout},
 		{"hedge delay", c.HedgeDelay},
 		{"suspect time", c.SuspectTime},

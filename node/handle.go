@@ -147,9 +147,10 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 	return found, nil
 }
 
-// Digest summarizes what is stored in each arc. Whoever asks may drop records that are here: so they are pinned for a while.
+// Digest summarizes what is stored in each arc. Whoever asks may drop records that are here: so they are pinned for a while. One that
+// leaves takes its records with it, and confirms nothing.
 func (p *Process) Digest(_ context.Context, arcs []ring.Arc) ([]Summary, error) {
-	if p.phase.Load() == gone {
+	if p.phase.Load() >= leaving {
 		return nil, ErrNotReady
 	}
 	now := p.rt.Now()

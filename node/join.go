@@ -125,8 +125,8 @@ func (p *Process) place(n *vnode) {
 	}
 }
 
-// join finds the node before this one, takes over its list [Zave, Join], and waits until the successor has accepted
-// this node as its predecessor: from then on nobody else answers for the arc.
+// join finds the node before this one, takes over its list [Zave, Join], and waits until both neighbors have accepted this node: from then
+// on nobody else answers for the arc.
 func (n *vnode) join(ctx context.Context, seed ring.Ref) error {
 	var err error
 	for attempt := range n.p.cfg.MaxAttempts {
@@ -153,7 +153,8 @@ func (n *vnode) join(ctx context.Context, seed ring.Ref) error {
 	return err
 }
 
-// accepted stabilizes until the successor has this node as its predecessor.
+// accepted stabilizes until the successor has this node as its predecessor, and the predecessor has it as its successor. The first is not enough
+// where two nodes join side by side: the successor takes the nearer one, which does not know of the other and would answer for its arc too.
 func (n *vnode) accepted(ctx context.Context) error {
 	wait := 5 * time.Millisecond // the successor rectifies on a task of its own
 	for range n.p.cfg.MaxAttempts {
@@ -162,7 +163,7 @@ func (n *vnode) accepted(ctx context.Context) error {
 		if len(succs) == 0 {
 			return fmt.Errorf("%w: no live successor", ErrNoRoute)
 		}
-		if v, err := n.p.callNeighbors(ctx, succs[0]); err == nil && v.Pred == n.self {
+		if v, err := n.p.callNeighbors(ctx, succs[0]); err == nil && v.Pred == n.self && n.follows(ctx) {
 			return nil
 		}
 		if err := n.p.rt.Sleep(ctx, wait); err != nil {
@@ -170,7 +171,24 @@ func (n *vnode) accepted(ctx context.Context) error {
 		}
 		wait *= 2
 	}
-	return fmt.Errorf("%w: the successor %v does not accept this node", ErrNoRoute, n.snap.Load().view.Succs)
+	return fmt.Errorf("%w: the neighbors %v do not accept this node", ErrNoRoute, n.snap.Load().view)
+}
+
+// follows reports whether the predecessor has this node as its successor. If it has one that lies between, which joined meanwhile, that is the predecessor
+// to ask next.
+func (n *vnode) follows(ctx context.Context) bool {
+	pred := n.snap.Load().view.Pred
+	v, err := n.p.callNeighbors(ctx, pred)
+	if err != nil || len(v.Succs) == 0 {
+		return false
+	}
+	next := v.Succs[0]
+	if ring.Between(pred.ID, next.ID, n.self.ID) {
+		if _, err := n.p.callNeighbors(ctx, next); err == nil {
+			n.change(func(st *ring.State) bool { return st.AdoptPredecessor(next) })
+		}
+	}
+	return next == n.self
 }
 
 // preceding returns the view of the live node after which this one belongs, without the dead nodes that its list has before this one: it

@@ -30,32 +30,28 @@ func (p *Process) Leave(ctx context.Context) error {
 	return nil
 }
 
-// handOver sends every record to the replica group that its arc will have without this process.
+// handOver sends every record to the replica group that its arc will have without this process, and without those who leave as well or
+// do not answer: the first N others from the owner on that take it.
 func (p *Process) handOver(ctx context.Context) error {
 	return p.eachArc(ctx, func(ctx context.Context, arc ring.Arc, owner ring.View) error {
-		group := p.groupWithoutSelf(owner)
 		if mutantLeaveBare.on() {
 			return nil
 		}
-		if len(group) == 0 {
-			return fmt.Errorf("%w: nobody to hand %v over to", ErrConsistency, arc)
-		}
+		heirs := 0
 		var errs []error
-		for _, member := range group {
-			_, err := p.reconcile(ctx, arc, member, false)
-			errs = append(errs, err)
+		for _, r := range owner.Group(2*p.cfg.Replicas + 1) {
+			if r.Addr == p.addr {
+				continue
+			}
+			if _, err := p.reconcile(ctx, arc, r, false); err != nil {
+				errs = append(errs, err)
+			} else if heirs++; heirs == p.cfg.Replicas {
+				return nil
+			}
 		}
-		return errors.Join(errs...)
+		if heirs == 0 {
+			errs = append(errs, fmt.Errorf("%w: nobody to hand %v over to", ErrConsistency, arc))
+		}
+		return errors.Join(errs...) // nil in a ring of fewer than N others
 	})
-}
-
-// groupWithoutSelf returns the first N distinct processes from the owner on that are not this one.
-func (p *Process) groupWithoutSelf(owner ring.View) []ring.Ref {
-	var group []ring.Ref
-	for _, r := range owner.Group(p.cfg.Replicas + 1) {
-		if r.Addr != p.addr && len(group) < p.cfg.Replicas {
-			group = append(group, r)
-		}
-	}
-	return group
 }

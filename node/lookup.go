@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/chordkv/chord/ring"
@@ -28,15 +30,25 @@ type Hop struct {
 // and falls back on its other alternatives while a live path exists. The owner has answered. With an error, the Lookup shows how far
 // it came; errors: ErrNotReady, ErrNoRoute, that of ctx.
 func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
-	return p.lookup(ctx, id, ring.Ref{})
-}
-
-// lookup is Lookup through a given process, a Ref without ID, or from the own nodes if via is zero.
-func (p *Process) lookup(ctx context.Context, id ring.ID, via ring.Ref) (Lookup, error) {
 	w := walk{p: p, id: id}
-	w.start(via)
+	w.start(ring.Ref{})
 	owner, err := w.find(ctx)
 	return Lookup{ID: id, Owner: owner, Hops: w.hops}, err
+}
+
+// walks are used again by locate: nobody sees where these went.
+var walks = sync.Pool{New: func() any { return new(walk) }}
+
+// locate is Lookup without the hops, through a given process, a Ref without ID, or from the own nodes if via is zero.
+func (p *Process) locate(ctx context.Context, id ring.ID, via ring.Ref) (owner ring.View, err error) {
+	w := walks.Get().(*walk)
+	defer func() {
+		*w = walk{open: w.open[:0], hops: w.hops[:0]}
+		walks.Put(w)
+	}()
+	w.p, w.id = p, id
+	w.start(via)
+	return w.find(ctx)
 }
 
 // openRoom and hopsRoom are what most lookups of a large ring need.
@@ -50,15 +62,17 @@ type walk struct {
 	p     *Process
 	id    ring.ID
 	open  []ring.Ref // where to go on, the best last
-	avoid []ring.ID  // what did not answer
+	avoid []ring.ID  // what did not answer, or not soon
+	dead  []ring.ID  // of these, what had all the time it may take
+	slow  bool       // the way leads through nodes that do not answer soon
 	from  ring.Ref   // the node whose list covers id; zero if that is one of the own
 	hops  []Hop
-	local bool // the own nodes are where to start over
+	via   ring.Ref // where to start over; zero for the own nodes
 }
 
 // start makes the walk begin at a process, or at the own nodes if via is zero.
 func (w *walk) start(via ring.Ref) {
-	if w.local = via.IsZero(); !w.local {
+	if w.via = via; !via.IsZero() {
 		w.open = append(w.open, via)
 	}
 }
@@ -120,7 +134,7 @@ func closer(id ring.ID, a, b ring.Step) bool {
 // bounded by MaxHops.
 func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 	for len(w.hops) < w.p.cfg.MaxHops {
-		if len(w.open) == 0 && w.local {
+		if len(w.open) == 0 && w.via.IsZero() {
 			if err := w.p.present(); err != nil {
 				return nil, err
 			}
@@ -129,6 +143,11 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 				return step.Nodes, nil
 			}
 			w.push(step.Nodes)
+		}
+		if len(w.open) == 0 && len(w.avoid) > len(w.dead) { // some were only late: now they get all the time
+			w.avoid, w.slow = slices.Clone(w.dead), true
+			w.start(w.via)
+			continue
 		}
 		if len(w.open) == 0 {
 			return nil, fmt.Errorf("%w: %d calls, %d nodes did not answer", ErrNoRoute, len(w.hops), len(w.avoid))
@@ -140,7 +159,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		}
 		var step ring.Step
 		err := w.hop(ctx, next, func() (covered bool, err error) {
-			step, err = w.p.callRoute(ctx, next, w.id, w.avoid)
+			step, err = w.p.callRoute(ctx, next, w.id, w.avoid, !w.slow)
 			return step.Covered, err
 		})
 		if ctx.Err() != nil {
@@ -149,7 +168,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		if err != nil || len(step.Nodes) == 0 {
 			continue
 		}
-		w.push([]ring.Ref{next})
+		w.open = append(w.open, next)
 		if step.Covered {
 			w.from = next
 			return step.Nodes, nil
@@ -183,6 +202,10 @@ func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, 
 	w.hops = append(w.hops, Hop{Node: to, Covered: covered, RTT: w.p.rt.Now().Sub(began), Err: err})
 	if err != nil && ctx.Err() == nil && !to.ID.IsZero() && !mutantAvoidNone.on() {
 		w.avoid = append(w.avoid, to.ID)
+		if !errors.Is(err, errNotSoon) {
+			w.dead = append(w.dead, to.ID)
+		}
+		w.slow = w.slow || len(w.avoid) >= len(w.dead)+2 // one may be slow; if several are, it is this process, or the network
 	}
 	return err
 }
@@ -193,7 +216,7 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 	for len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops {
 		c := candidates[0]
 		candidates = candidates[1:]
-		if slices.Contains(w.avoid, c.ID) {
+		if slices.Contains(w.dead, c.ID) {
 			continue
 		}
 		var v ring.View
@@ -201,7 +224,7 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 		if err != nil {
 			continue
 		}
-		if v.Arc().Contains(w.id) || slices.Contains(w.avoid, v.Pred.ID) {
+		if v.Arc().Contains(w.id) || slices.Contains(w.dead, v.Pred.ID) {
 			return v, true
 		}
 		candidates = append([]ring.Ref{v.Pred, c}, candidates...) // it stands between: the list did not know it yet
@@ -214,7 +237,7 @@ func (w *walk) ask(ctx context.Context, to ring.Ref, v *ring.View) error {
 	if to.Addr == w.p.addr {
 		own, err := w.p.Neighbors(to.ID)
 		if err != nil {
-			w.avoid = append(w.avoid, to.ID)
+			w.avoid, w.dead = append(w.avoid, to.ID), append(w.dead, to.ID)
 			return err
 		}
 		*v = own

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/chordkv/chord/ring"
@@ -38,14 +39,8 @@ func (p *Process) maintain() {
 		})
 		p.every(p.cfg.FixFingersInterval, n.fixFinger)
 	}
-	p.every(p.cfg.SweepInterval, func(ctx context.Context) time.Duration {
-		p.sweep(ctx)
-		return p.cfg.SweepInterval
-	})
-	p.every(p.cfg.HealInterval, func(ctx context.Context) time.Duration {
-		p.heal(ctx)
-		return p.cfg.HealInterval
-	})
+	p.every(p.cfg.SweepInterval, p.sweep)
+	p.healAfter(p.cfg.HealInterval)
 }
 
 // The states of vnode.stabilizing.
@@ -165,11 +160,11 @@ func (n *vnode) fixFinger(ctx context.Context) time.Duration {
 	if !ok {
 		return idle
 	}
-	l, err := n.p.Lookup(ctx, target)
+	owner, err := n.p.locate(ctx, target, ring.Ref{})
 	if err != nil {
 		return n.p.cfg.FixFingersInterval
 	}
-	if !n.setFinger(behind, l.Owner.Self) {
+	if !n.setFinger(behind, owner.Self) {
 		return idle
 	}
 	return n.p.cfg.FixFingersInterval
@@ -194,6 +189,14 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	// it belongs to in r calls, one after the other, instead of r intervals.
 	if pred := before.view.Pred; pred != n.self {
 		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
+	} else if len(after.view.Succs) == 0 {
+		n.stabilizeSoon() // not alone any more
+	}
+	if stirred(before.view, after.view) {
+		n.p.healSoon()
+	}
+	if stirred(before.view, after.view) {
+		n.p.healSoon()
 	}
 	if after.epoch == before.epoch {
 		return done
@@ -207,34 +210,120 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	return done
 }
 
-// heal looks one of the own nodes up through a process known from earlier. If that is in another ring, split off by a
-// partition or a bad start, the answer is a closer successor there, and adopting it merges the rings.
-func (p *Process) heal(ctx context.Context) {
-	known := p.memory.acquaintances(p.addr)
-	if len(known) == 0 || mutantHealNever.on() {
+// stirred reports whether a change may be a split of the ring, or the end of one: the node got another predecessor or successor, or so many
+// new nodes in its list at once as single joins and deaths do not bring. A node with the same neighbors as before has nothing to heal, unless
+// newcomers between it and them have joined the other ring.
+func stirred(before, after ring.View) bool {
+	const many = 3
+	if after.Pred != before.Pred || first(after) != first(before) {
+		return true
+	}
+	fresh := 0
+	for _, r := range after.Succs {
+		if !slices.Contains(before.Succs, r) {
+			fresh++
+		}
+	}
+	return fresh >= many
+}
+
+// first returns the successor that a view names, the zero Ref if it has none.
+func first(v ring.View) (succ ring.Ref) {
+	if len(v.Succs) > 0 {
+		succ = v.Succs[0]
+	}
+	return succ
+}
+
+// healDoublings bounds how rare heal becomes: 16 intervals.
+const healDoublings = 4
+
+// healAfter makes the next heal happen after d, in place of the one that was due.
+func (p *Process) healAfter(d time.Duration) {
+	if p.ctx.Err() != nil {
 		return
 	}
-	via := known[p.rt.Uint64()%uint64(len(known))]
-	p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
+	stop := p.rt.AfterFunc(p.jitter(d), func() { p.heal(p.ctx) })
+	if old := p.memory.swapHealStop(stop); old != nil {
+		old()
+	}
+}
+
+// healSoon makes heal as frequent as it can be again. If it has become rarer, the next one comes early: where two rings merge, what one node
+// finds stirs a dozen others, and they should not wait.
+func (p *Process) healSoon() {
+	if p.quiet.Swap(0) > 1 {
+		p.healAfter(p.cfg.HealInterval / 4)
+	}
+}
+
+// heal looks for another ring, and after every other time that nothing has stirred since, the wait is twice as long, within bounds. The few nodes that
+// look at a time suffice: where they find something, the lists of those before them change, and those look too. A node that misses somebody
+// and whose list is not full may be nearly alone, and goes on looking as often as it can.
+func (p *Process) heal(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	p.quiet.Add(1)
+	if via, missed := p.acquaintance(); via != "" && !mutantHealNever.on() {
+		if missed && p.short() {
+			p.quiet.Store(0)
+		}
+		p.nodes[p.rt.Uint64()%uint64(len(p.nodes))].meet(ctx, via)
+	}
+	p.healAfter(p.cfg.HealInterval << min(p.quiet.Load()/2, healDoublings))
+}
+
+// acquaintance returns a process known from earlier, "" if there is none: one that is out of sight, if any is, because what is in sight is in
+// the same ring.
+func (p *Process) acquaintance() (addr string, missed bool) {
+	known := p.Known()
+	if len(known) == 0 {
+		return "", false
+	}
+	start := int(p.rt.Uint64() % uint64(len(known)))
+	for i := range known {
+		if addr := known[(start+i)%len(known)]; !p.sees(addr) {
+			return addr, true
+		}
+	}
+	return known[start], false
+}
+
+// short reports whether an own node has room in its successor list.
+func (p *Process) short() bool {
+	return slices.ContainsFunc(p.nodes, func(n *vnode) bool { return len(n.snap.Load().view.Succs) < p.cfg.Successors })
+}
+
+// sees reports whether the process at an address is in the successor list of an own node.
+func (p *Process) sees(addr string) bool {
+	return slices.ContainsFunc(p.nodes, func(n *vnode) bool {
+		return slices.ContainsFunc(n.snap.Load().view.Succs, func(r ring.Ref) bool { return r.Addr == addr })
+	})
 }
 
 // Meet introduces the process to the one at an address, which is a member of a ring of the same cluster. If it is another ring, both become
-// one: each own node looks itself up there and adopts what it finds if that is a closer successor.
+// one: each own node looks itself up there and adopts what it finds if that is a closer successor. From then on the process knows the other.
 func (p *Process) Meet(ctx context.Context, addr string) {
 	if !p.Ready() {
 		return // only a member has a place to compare
 	}
 	for _, n := range p.nodes {
-		n.meet(ctx, addr)
+		if !n.meet(ctx, addr) {
+			return
+		}
 	}
+	p.memory.meet([]ring.Ref{{Addr: addr}}, p.addr)
 }
 
-func (n *vnode) meet(ctx context.Context, addr string) {
-	l, err := n.p.lookup(ctx, n.self.ID, ring.Ref{Addr: addr})
-	if err != nil || l.Owner.Self.ID == n.self.ID {
-		return
-	}
-	if n.change(func(st *ring.State) bool { return st.AdoptSuccessor(l.Owner) }) {
+// meet reports whether the process at an address knew the way to the node's place.
+//
+// It looks the node up there: if that is in another ring, split off by a partition or a bad start, the answer is a closer successor there, and
+// adopting it merges the rings.
+func (n *vnode) meet(ctx context.Context, addr string) bool {
+	owner, err := n.p.locate(ctx, n.self.ID, ring.Ref{Addr: addr})
+	if err == nil && owner.Self.ID != n.self.ID && n.change(func(st *ring.State) bool { return st.AdoptSuccessor(owner) }) {
 		n.stabilize(ctx)
 	}
+	return err == nil
 }

@@ -19,15 +19,18 @@ type Process struct {
 	store  Store
 	events Events
 
-	nodes    []*vnode  // by identifier
-	first    [1]*vnode // room for nodes: most processes have one
-	clock    clock
-	memory   memory
-	requests atomic.Pointer[window]
-	phase    atomic.Int32
-	hasty    deadlines // of a read's first attempt
-	patient  deadlines // of reads and writes at replicas
-	yield    func()    // Yielder's, if the Runtime is one
+	nodes     []*vnode  // by identifier
+	first     [1]*vnode // room for nodes: most processes have one
+	clock     clock
+	memory    memory
+	requests  atomic.Pointer[window]
+	phase     atomic.Int32
+	quiet     atomic.Int32 // heals since a node last got another predecessor or successor
+	trips     roundTrips
+	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
+	patient   deadlines    // of reads and writes at replicas
+	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
+	yield     func()       // Yielder's, if the Runtime is one
 
 	ctx  context.Context // of everything that the process does of its own accord
 	stop context.CancelFunc
@@ -57,7 +60,12 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 	}
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
-	p.hasty.timeout, p.patient.timeout = cfg.HedgeDelay, cfg.ReplicaTimeout
+	p.patient.timeout = cfg.ReplicaTimeout
+	for i := range p.hasty {
+		if d := cfg.HedgeDelay << i; i == 0 || d < cfg.RingTimeout {
+			p.hasty[i].timeout = d
+		}
+	}
 	if y, ok := rt.(Yielder); ok {
 		p.yield = y.Yield
 	}
@@ -90,6 +98,9 @@ func (p *Process) Ready() bool { return p.phase.Load() == member }
 func (p *Process) Stop() {
 	p.phase.Store(gone)
 	p.stop()
+	if stop := p.memory.swapHealStop(nil); stop != nil {
+		stop()
+	}
 	for _, n := range p.nodes {
 		if stop := n.swapRepairStop(nil); stop != nil {
 			stop()
@@ -136,13 +147,17 @@ func (p *Process) window() *window {
 	return p.requests.Load()
 }
 
+// Known returns the addresses of other processes, to find the ring again after a restart, most recently seen last. Nobody may change the
+// list; what changes it makes another.
+func (p *Process) Known() []string { return p.memory.acquaintances(p.addr) }
+
 // Status is a snapshot of a process.
 type Status struct {
 	Identity   Identity
 	Addr       string
 	Ready      bool
 	Nodes      []NodeStatus // by identifier
-	Known      []string     // addresses of other processes, to find the ring again after a restart
+	Known      []string     // a copy of Process.Known
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -159,7 +174,7 @@ type NodeStatus struct {
 // Status describes the process.
 func (p *Process) Status() Status {
 	st := Status{
-		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: p.memory.acquaintances(p.addr),
+		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

@@ -30,10 +30,9 @@ func (n *vnode) read(s *snapshot, op Op) (Result, error) {
 	switch {
 	case need == 1 && ok && ownErr == nil: // one answer was asked for, and one is there
 	case s.settled || mutantReadNarrow.on():
-		q.askUntil(p.trusted(s.group[1:]), need)
+		q.askUntil(p.trusted(p.nearest(s.group[1:])), need)
 	default:
-		wide := slices.DeleteFunc(s.view.Group(2 * p.cfg.Replicas)[1:], p.suspected)
-		q.ask(wide, &p.patient)
+		q.consult(s)
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
@@ -81,14 +80,14 @@ func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
 	q.answers = append(q.answers, a)
 }
 
-// askUntil asks just as many replicas as are needed, and when one fails or hesitates, all the others.
+// askUntil asks just as many replicas as are needed, the first ones, and when one fails or hesitates, all the others.
 func (q *quorumRead) askUntil(replicas []ring.Ref, need int) {
 	missing := need - len(q.answers)
 	if missing <= 0 {
 		return
 	}
 	first := min(missing, len(replicas))
-	q.ask(replicas[:first], &q.p.hasty)
+	q.ask(replicas[:first], q.p.hasten(replicas[:first]))
 	if missing = need - len(q.answers); missing <= 0 {
 		return
 	}
@@ -108,6 +107,11 @@ func (q *quorumRead) answered(r ring.Ref) bool {
 		}
 	}
 	return false
+}
+
+// consult asks everybody who may have been a replica while the arc is not settled.
+func (q *quorumRead) consult(s *snapshot) {
+	q.ask(slices.DeleteFunc(s.view.Group(2 * q.p.cfg.Replicas)[1:], q.p.suspected), &q.p.patient)
 }
 
 // ask asks replicas and waits for all.

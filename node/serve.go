@@ -29,14 +29,14 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 		binary.BigEndian.PutUint64(op.Request[8:], p.rt.Uint64())
 	}
 	id := ring.Hash(op.Key)
-	f := forward{p: p, op: op, walk: walk{p: p, id: id, local: true}}
+	f := forward{p: p, op: op, walk: walk{p: p, id: id}}
 	for attempt := range p.cfg.MaxAttempts {
 		if attempt > 0 {
 			// The ring is about to close over a dead owner; each round doubles the wait.
 			if err := p.rt.Sleep(ctx, p.jitter(20*time.Millisecond<<attempt)); err != nil {
 				break
 			}
-			f.walk.open, f.walk.avoid, f.walk.hops = nil, nil, nil
+			f.walk = walk{p: p, id: id}
 			f.op.Retry = true
 		}
 		if n, s := p.owner(id); n != nil {
@@ -135,7 +135,7 @@ func (f *forward) send(ctx context.Context) (r Result, done bool, err error) {
 		tried := 0
 		for i := 0; i < len(candidates) && i < f.p.cfg.MaxHops; i++ {
 			c := candidates[i]
-			if c.Addr == f.p.addr || slices.Contains(f.walk.avoid, c.ID) {
+			if c.Addr == f.p.addr || slices.Contains(f.walk.dead, c.ID) {
 				continue // owner has seen that it is not one of the own
 			}
 			tried++
@@ -165,7 +165,7 @@ func (f *forward) send(ctx context.Context) (r Result, done bool, err error) {
 
 // worthAsking reports whether a hint names somebody new who may be alive.
 func (f *forward) worthAsking(hint ring.Ref, asked []ring.Ref) bool {
-	return !hint.IsZero() && !slices.Contains(asked, hint) && !slices.Contains(f.walk.avoid, hint.ID) && !f.p.suspected(hint)
+	return !hint.IsZero() && !slices.Contains(asked, hint) && !slices.Contains(f.walk.dead, hint.ID) && !f.p.suspected(hint)
 }
 
 // hand gives the operation to a node that should own its key. The owner may itself wait for a replica that does not answer, so it

@@ -189,11 +189,13 @@ func (n *vnode) check() error {
 type memory struct {
 	mu       sync.Mutex
 	pins     []pin
-	known    []string             // addresses of other processes, most recently seen last
+	known    []string             // addresses of other processes, most recently seen last; replaced, never changed in place
 	met      [2][]ring.Ref        // lists that are to be added to known: most of a million processes never need to
 	absent   []string             // those known from an earlier run that have not been seen in this one
 	suspects map[string]time.Time // until when a process is asked last
+	healStop func()               // cancels the timer of the next heal
 
+	suspectUntil int64        // Unix time in ns at which the last of suspects is over
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
 }
 
@@ -217,6 +219,7 @@ func (m *memory) suspect(addr string, now, until time.Time) bool {
 	}
 	old, ok := m.suspects[addr]
 	m.suspects[addr] = until
+	m.suspectUntil = max(m.suspectUntil, until.UnixNano())
 	m.suspectCount.Store(int32(len(m.suspects)))
 	return !ok || !now.Before(old)
 }
@@ -239,13 +242,12 @@ func (m *memory) suspected(addr string, now time.Time) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until, ok := m.suspects[addr]
-	if ok && !now.Before(until) {
-		delete(m.suspects, addr)
-		m.suspectCount.Store(int32(len(m.suspects)))
-		return false
+	if now.UnixNano() >= m.suspectUntil {
+		clear(m.suspects)
+		m.suspectCount.Store(0)
 	}
-	return ok
+	until, ok := m.suspects[addr]
+	return ok && now.Before(until)
 }
 
 // keep pins an arc. An arc within a pinned one shares its pin.
@@ -278,6 +280,7 @@ func (m *memory) pinned(arc ring.Arc, now time.Time) bool {
 func (m *memory) recall(addrs []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.known = slices.Clone(m.known)
 	for _, a := range addrs {
 		if !slices.Contains(m.known, a) && len(m.known) < maxKnown {
 			m.known = append(m.known, a)
@@ -306,11 +309,16 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 			return
 		}
 	}
+	m.fold(own)
+	m.met[0] = refs
+}
+
+// fold adds met to known; the caller holds mu.
+func (m *memory) fold(own string) {
 	for i := range m.met {
 		m.known = withAddrs(m.known, m.met[i], own)
 		m.met[i] = nil
 	}
-	m.known = withAddrs(m.known, refs, own)
 }
 
 // hear remembers the address of a process of which nobody knows yet whether it is in the ring.
@@ -320,31 +328,53 @@ func (m *memory) hear(addr, own string) {
 	m.known = withAddrs(m.known, []ring.Ref{{Addr: addr}}, own)
 }
 
-// withAddrs adds the addresses of refs but the own one to a list, most recently seen last, and forgets the oldest if there are too many.
+// withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too
+// many. It returns the same list if that has them there already, else another.
 func withAddrs(known []string, refs []ring.Ref, own string) []string {
+	fresh := false
 	for _, r := range refs {
-		if r.Addr == own {
+		i := lastIndex(known, r.Addr)
+		if r.Addr == own || i >= 0 && i >= len(known)-maxKnown/2 {
 			continue
 		}
-		if i := slices.Index(known, r.Addr); i >= 0 {
+		if !fresh {
+			known, fresh = slices.Clone(known), true
+		}
+		if i < 0 && len(known) == maxKnown {
+			i = 0
+		}
+		if i >= 0 {
 			known = slices.Delete(known, i, i+1)
-		} else if len(known) == maxKnown {
-			known = slices.Delete(known, 0, 1)
 		}
 		known = append(known, r.Addr)
 	}
 	return known
 }
 
-// acquaintances returns the remembered addresses.
+// lastIndex is slices.Index from behind, where those stand that were seen lately.
+func lastIndex(addrs []string, addr string) int {
+	for i, a := range slices.Backward(addrs) {
+		if a == addr {
+			return i
+		}
+	}
+	return -1
+}
+
+// acquaintances returns the remembered addresses, which nobody may change.
 func (m *memory) acquaintances(own string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := slices.Clone(m.known)
-	for _, refs := range m.met {
-		known = withAddrs(known, refs, own)
-	}
-	return known
+	m.fold(own)
+	return m.known
+}
+
+// swapHealStop stores what cancels the next heal and returns what cancels the one before.
+func (m *memory) swapHealStop(stop func()) (old func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, m.healStop = m.healStop, stop
+	return old
 }
 
 // window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -12,12 +13,16 @@ import (
 // who owns each, and where this process is not in the replica group, it makes sure that all N members have the records, then
 // drops its own. It forgets nothing that fewer than N others have confirmed.
 
-// sweep runs one pass. What could not be given away now waits for the next. A process does not notice when it leaves the group of an owner
-// some way behind it, so it has to look now and then.
-func (p *Process) sweep(ctx context.Context) {
+// sweep runs one pass and returns when to run the next: rarer while nothing is stored. What could not be given away now waits for the next. A
+// process does not notice when it leaves the group of an owner some way behind it, so it has to look now and then.
+func (p *Process) sweep(ctx context.Context) time.Duration {
+	if first, err := p.store.List(ring.FullArc(), Cursor{}, 1); err == nil && len(first) == 0 {
+		return 4 * p.cfg.SweepInterval
+	}
 	if p.Ready() {
 		_ = p.eachArc(ctx, p.sweepArc)
 	}
+	return p.cfg.SweepInterval
 }
 
 // eachArc goes through the store in ring order and calls f for every arc with records and the owner of it, as a lookup finds it now. It goes
@@ -32,16 +37,16 @@ func (p *Process) eachArc(ctx context.Context, f func(ctx context.Context, arc r
 			return errors.Join(append(errs, err)...)
 		}
 		id := ring.Hash(first[0].Key)
-		l, err := p.Lookup(ctx, id)
+		owner, err := p.locate(ctx, id, ring.Ref{})
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		arc := ring.Arc{After: id.Prev(), Through: l.Owner.Self.ID}
+		arc := ring.Arc{After: id.Prev(), Through: owner.Self.ID}
 		last := !ring.Between(id.Prev(), arc.Through, rest.Through) // the owner's arc goes to the end of the circle, or past it
 		if last {
 			arc.Through = rest.Through
 		}
-		if err := f(ctx, arc, l.Owner); err != nil {
+		if err := f(ctx, arc, owner); err != nil {
 			errs = append(errs, err)
 		}
 		if last {
@@ -69,10 +74,18 @@ func (p *Process) sweepArc(ctx context.Context, arc ring.Arc, owner ring.View) e
 			return fmt.Errorf("%w: %v, to which %v belongs, does not know %v", ErrConsistency, owner.Self, arc, n.self)
 		}
 	}
+	if err := p.free(arc); err != nil {
+		return err
+	}
+	return p.giveAway(ctx, arc, group)
+}
+
+// free returns an error if somebody relies on what this process has in the arc.
+func (p *Process) free(arc ring.Arc) error {
 	if p.memory.pinned(arc, p.rt.Now()) && !mutantSweepUnpinned.on() {
 		return fmt.Errorf("%w: %v is pinned", ErrConsistency, arc)
 	}
-	return p.giveAway(ctx, arc, group)
+	return nil
 }
 
 // giveAway makes sure that the group has the records of the arc and drops them here, so many at a time that the group's pins
@@ -114,6 +127,10 @@ func (p *Process) giveAwayPage(ctx context.Context, page ring.Arc, entries []Ent
 		return false
 	})
 	if err := errors.Join(errs...); err != nil && !mutantSweepUnconfirmed.on() {
+		return err
+	}
+	// Whoever has compared with this process since it began to ask the others may be about to drop his.
+	if err := p.free(page); err != nil {
 		return err
 	}
 	n, err := p.store.Drop(entries)

@@ -30,17 +30,16 @@ func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	if !r.Tombstone {
 		r.Value = op.Value
 	}
-	stored, existed, err := p.stored(op.Key)
+	latest, err := n.latest(s, op.Key)
 	if err != nil {
 		return Result{}, err
 	}
 	if mutantAckEarly.on() {
 		need--
 	}
+	stored, existed := latest.Version, !latest.Version.IsZero() && !latest.Tombstone
 	known := false
-	if r.Version, known, err = p.given(op); err != nil {
-		return Result{}, err
-	}
+	r.Version, known = p.given(op, latest)
 	for range p.cfg.MaxAttempts {
 		if !known {
 			if r.Version, err = p.clock.next(stored); err != nil {
@@ -62,31 +61,30 @@ func (n *vnode) write(s *snapshot, op Op) (Result, error) {
 	return Result{}, fmt.Errorf("%w: overtaken by newer versions from elsewhere %d times", ErrUnknown, p.cfg.MaxAttempts)
 }
 
-// stored returns the version of the key's record here, and whether it has a value.
-func (p *Process) stored(key []byte) (v Version, existed bool, err error) {
-	r, ok, err := p.store.Get(key)
-	if errors.Is(err, ErrCorrupt) {
-		return Version{}, false, nil // what cannot be read is replaced
+// latest returns the newest record of a key that its owner can know of; its version is zero if there is none. In an arc that is not settled another process
+// may have it, as for a read: a version given without asking could lie below one that was acknowledged, where clocks differ.
+func (n *vnode) latest(s *snapshot, key []byte) (Record, error) {
+	own, ok, err := n.p.store.Get(key)
+	if err != nil && !errors.Is(err, ErrCorrupt) { // what cannot be read is replaced
+		return Record{}, err
 	}
-	return r.Version, ok && !r.Tombstone, err
+	q := quorumRead{p: n.p, key: key}
+	q.add(n.self, own, ok && err == nil)
+	if !s.settled {
+		q.consult(s)
+	}
+	return q.newest, nil
 }
 
 // given returns the version that a request already has from an earlier attempt.
-func (p *Process) given(op Op) (v Version, known bool, err error) {
+func (p *Process) given(op Op, latest Record) (v Version, known bool) {
 	if op.Request == (RequestID{}) || mutantRetryAnew.on() {
-		return Version{}, false, nil
+		return Version{}, false
 	}
-	if v, known = p.window().find(op.Request); known || !op.Retry {
-		return v, known, nil
+	if v, known = p.window().find(op.Request); !known && op.Retry && latest.Request == op.Request {
+		return latest.Version, true
 	}
-	r, ok, err := p.store.Get(op.Key)
-	if errors.Is(err, ErrCorrupt) {
-		return Version{}, false, nil // what cannot be read is replaced
-	}
-	if err != nil || !ok || r.Request != op.Request {
-		return Version{}, false, err
-	}
-	return r.Version, true, nil
+	return v, known
 }
 
 // replicasFor returns how many replicas a level asks for. It fails if the group does not have as many.

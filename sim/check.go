@@ -22,15 +22,19 @@ type Violation struct {
 const (
 	CheckLocalState = "LocalState" // always: ring.State.Check holds at each node
 	CheckSuccession = "Succession" // while the ring's assumptions hold: a node gives up a neighbor for a farther one only if that has ended
-	CheckLookup     = "Lookup"     // while the ring's assumptions hold: a lookup ends at a node that was the owner while it was under way
+	CheckOwners     = "Owners"     // while the ring's assumptions hold: no two nodes answer for the same identifier
+	CheckLookup     = "Lookup"     // while the ring's assumptions hold: a lookup finds a way, and ends at a node that was the owner while it was under way
 	CheckAck        = "Ack"        // always: an acknowledged write is on the disks of as many processes as its level says, the owner's among them
 	CheckCopies     = "Copies"     // always: an acknowledged write loses no copy but with a disk, until others have it
 	CheckHandOver   = "HandOver"   // a process that left a stable ring left its records with N others
 	CheckValue      = "Value"      // always: a read returns what was written to that key, under the version that the write was given
+	CheckOnce       = "Once"       // while the ring's assumptions hold: a write has one version, however often it is tried
+	CheckOrder      = "Order"      // while the ring's assumptions hold: a write is newer than those that were acknowledged before it began
 	CheckRefused    = "Refused"    // always: a write that was reported as not applied is never read
 	CheckStale      = "Stale"      // in a stable ring: a read is not older than what was acknowledged, or read, before it began
 	CheckDeleted    = "Deleted"    // the same, where what came back was deleted
-	CheckDenied     = "Denied"     // while the ring's assumptions hold: a key that was acknowledged is not denied
+	CheckSpread     = "Spread"     // in a stable ring: a value is at so many replicas when a read returns it that no later read can miss it
+	CheckDenied     = "Denied"     // while the ring's assumptions hold, or all processes were down and fewer than N are back: an acknowledged key is not denied
 	CheckHeal       = "Heal"       // when faults are over: ideal ring, all arcs settled, every key on exactly its N processes, within the time allowed
 	CheckReadBack   = "ReadBack"   // and then every process can read every key
 )
@@ -69,12 +73,14 @@ type Checker struct {
 	ends      int           // of processes since the ring was ideal
 	idealSize int           // members of the ring then
 	changes   int           // of the set of processes since all arcs were settled last
+	failures  int           // of these, the ends of processes
+	gathering bool          // all processes were down, and those that are back now are fewer than N, and were members before
 	armedFrom time.Duration
 	complete  bool // every record was in its place at some moment since
 
 	keys     map[string]*keyHistory
 	sorted   []*keyHistory // in the order in which they were first used
-	reads    map[int]*readBegun
+	begun    map[int]*begun
 	lastLoss time.Duration // when a disk was emptied last
 
 	found *Violation
@@ -97,7 +103,7 @@ const never = -time.Hour
 func NewChecker(s *Scenario) *Checker {
 	return &Checker{
 		checks: s.Checks, cfg: s.Node, oracle: NewOracle(time.Minute), calm: never,
-		keys: make(map[string]*keyHistory), reads: make(map[int]*readBegun), lastLoss: never,
+		keys: make(map[string]*keyHistory), begun: make(map[int]*begun), lastLoss: never,
 	}
 }
 
@@ -184,14 +190,15 @@ func (c *Checker) disturb() {
 	c.armed, c.stable, c.calm = false, false, c.w.Now()
 }
 
-// isMember reports whether a node is a member of the ring on a process that runs, however slow it is to answer.
+// isMember reports whether a node is a member of the ring on a process that runs, however slow it is to answer; one without an identifier stands for any of
+// its process.
 func (c *Checker) isMember(n ring.Ref) bool {
 	i, ok := c.hostOf(n)
 	if !ok {
 		return false
 	}
 	for _, v := range c.hosts[i].views {
-		if v.Self == n {
+		if v.Self == n || n.ID.IsZero() {
 			return c.hosts[i].running
 		}
 	}

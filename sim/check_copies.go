@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/chordkv/chord/node"
@@ -18,6 +19,12 @@ func (c *Checker) holders(k *keyHistory, v node.Version) []int {
 		}
 	}
 	return holders
+}
+
+// takers returns the hosts whose disks have a version that a write was given, or one that took its place: not one that was acknowledged before the write
+// began, which kept it out.
+func (c *Checker) takers(k *keyHistory, v node.Version, b *begun) []int {
+	return slices.DeleteFunc(c.holders(k, v), func(host int) bool { return c.synced(host, k.key) == b.exact.version && b.exact.version != v })
 }
 
 // synced returns the version of a key that would be on a host's disk if its machine crashed now.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -34,17 +35,20 @@ type acked struct {
 
 // written is a value that was put.
 type written struct {
-	refused bool // reported as not applied
+	refused bool          // reported as not applied
+	begin   time.Duration // of the operation
+	version node.Version  // under which it was seen or acknowledged first
 }
 
-// readBegun is what a read must not fall behind, from when it began.
-type readBegun struct {
-	exact  acked
-	seen   acked
-	stable bool
-	since  time.Duration // of the stable time
-	armed  bool
-	from   time.Duration // armed since
+// begun is what an operation must not fall behind, from when it began.
+type begun struct {
+	exact     acked
+	seen      acked
+	stable    bool
+	since     time.Duration // of the stable time
+	kept      bool          // what was acknowledged must be found, and written above
+	from      time.Duration // armed since
+	gathering bool
 }
 
 // fullyCopied is how long a ring is stable before it must answer for what was acknowledged before: by then the processes that had
@@ -74,21 +78,20 @@ func (c *Checker) Begin(op *Operation) {
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
-	switch op.Kind {
-	case OpPut:
-		if h := hashOf(op.Value); k.writes[h] == nil {
-			k.writes[h] = &written{}
-		}
-	case OpGet:
-		var seen acked
-		if c.stable && k.seen.begin >= c.since {
-			seen = k.seen
-		}
-		c.reads[op.Number] = &readBegun{
-			exact: k.exact, seen: seen, stable: c.stable, since: c.since,
-			armed: c.armed && c.complete && c.changes < c.cfg.WriteQuorum, from: c.armedFrom,
-		}
+	if h := hashOf(op.Value); op.Kind == OpPut && k.writes[h] == nil {
+		k.writes[h] = &written{begin: c.w.Now()}
 	}
+	b := &begun{exact: k.exact, stable: c.stable, since: c.since, kept: c.kept(), from: c.armedFrom, gathering: c.gathering}
+	if c.stable && k.seen.begin >= c.since {
+		b.seen = k.seen
+	}
+	c.begun[op.Number] = b
+}
+
+// kept reports whether whoever owns a key must know what was acknowledged: all copies were in their places, the ring's assumptions have held since, and so
+// few processes have come and gone since its arcs were settled that a copy is left, among those whom an owner asks that is not settled.
+func (c *Checker) kept() bool {
+	return c.armed && c.complete && c.failures < c.cfg.WriteQuorum && c.changes <= c.cfg.Replicas
 }
 
 // End tells the checker how an operation ended.
@@ -103,23 +106,31 @@ func (c *Checker) End(op *Operation) {
 	if !c.checks.Data {
 		return
 	}
-	k := c.history(op.Key)
+	k, b := c.history(op.Key), c.begun[op.Number]
+	delete(c.begun, op.Number)
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
 	switch {
+	case b == nil:
 	case op.Kind == OpGet:
-		c.checkRead(k, op)
+		c.checkRead(k, op, b)
 	case op.Outcome == Done:
-		c.checkWrite(k, op)
+		c.checkWrite(k, op, b)
 	case op.Outcome == Failed && op.Kind == OpPut:
 		k.writes[hashOf(op.Value)].refused = true
 	}
 }
 
-// checkLookup: the owner that a lookup found was the owner at some moment since it began.
+// checkLookup: a lookup does not give up, and the owner that it found was the owner at some moment since it began.
 func (c *Checker) checkLookup(op *Operation) {
-	if op.Outcome == Wrong && c.checks.Lookups && c.armed && c.armedFrom <= op.Begin {
+	if !c.checks.Lookups || !c.armed || c.armedFrom > op.Begin {
+		return
+	}
+	if errors.Is(op.Err, node.ErrNoRoute) {
+		c.report(CheckLookup, fmt.Sprintf("%s looked %s up and found no way: %v", addrOf(op.From), op.ID.Short(), op.Err), op.From)
+	}
+	if op.Outcome == Wrong {
 		want, _ := c.oracle.Owner(op.ID)
 		a, _ := c.hostOf(op.Owner)
 		b, _ := c.hostOf(want)
@@ -129,7 +140,7 @@ func (c *Checker) checkLookup(op *Operation) {
 }
 
 // checkWrite: whoever acknowledges a write has it, and so have enough others.
-func (c *Checker) checkWrite(k *keyHistory, op *Operation) {
+func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 	v := op.Result.Version
 	level := op.Level
 	need := c.need(level)
@@ -141,9 +152,17 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation) {
 			return
 		}
 		k.versions[v] = w
+		if !c.checkOnce(w, op) {
+			return
+		}
+	}
+	if level != node.LevelOne && b.kept && c.kept() && c.armedFrom == b.from && b.exact.version.Newer(v) {
+		c.report(CheckOrder, fmt.Sprintf("%s of %q was acknowledged with version %v, but %v was acknowledged at %v, before it began", op.Kind, op.Key, v,
+			b.exact.version, b.exact.end), append(c.groupHosts(k), op.From)...)
+		return
 	}
 	if c.durable() && c.now()-c.lastLoss > op.Latency() {
-		holders := c.holders(k, v)
+		holders := c.takers(k, v, b)
 		owner, ok := c.hostOf(op.Result.Owner)
 		if len(holders) < need || ok && indexOf(holders, owner) < 0 {
 			c.report(CheckAck, fmt.Sprintf("%s of %q with version %v was acknowledged by %v with %d acks at level %v, but only %s have it",
@@ -157,6 +176,19 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation) {
 	if level != node.LevelOne && v.Newer(k.exact.version) {
 		k.exact = now
 	}
+}
+
+// checkOnce: what a write left is always of the same version. One that was repeated and executed anew would take the place of what was written in between.
+func (c *Checker) checkOnce(w *written, op *Operation) bool {
+	v := op.Result.Version
+	if w.version.IsZero() {
+		w.version = v
+	}
+	if v != w.version && c.armed && c.armedFrom <= w.begin {
+		c.report(CheckOnce, fmt.Sprintf("%s of %q shows version %v of a write that was of version %v before", op.Kind, op.Key, v, w.version), op.From)
+		return false
+	}
+	return true
 }
 
 // durable reports whether what is acknowledged is synced.
@@ -174,10 +206,8 @@ func (c *Checker) need(l node.Level) int {
 }
 
 // checkRead: a read returns what somebody wrote, and not less than it must.
-func (c *Checker) checkRead(k *keyHistory, op *Operation) {
-	b := c.reads[op.Number]
-	delete(c.reads, op.Number)
-	if op.Outcome != Done || b == nil {
+func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
+	if op.Outcome != Done {
 		return
 	}
 	r := &op.Result
@@ -193,6 +223,9 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation) {
 		}
 		if w.refused {
 			c.report(CheckRefused, fmt.Sprintf("get of %q returned a value whose put was reported as not applied, version %v", op.Key, r.Version), op.From)
+			return
+		}
+		if !c.checkOnce(w, op) {
 			return
 		}
 	}
@@ -211,11 +244,26 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation) {
 		if k.seen.begin < c.since || r.Version.Newer(k.seen.version) {
 			k.seen = acked{r.Version, !r.Found, op.Begin, c.w.Now()}
 		}
+		if n := c.spread(k, r.Version); n <= c.cfg.Replicas-c.cfg.ReadQuorum {
+			c.report(CheckSpread, fmt.Sprintf("get of %q returned version %v, which only %d replicas have", op.Key, r.Version, n), c.groupHosts(k)...)
+			return
+		}
 	}
-	if b.armed && c.armed && c.armedFrom == b.from && b.exact.version.Newer(r.Version) && c.changes < c.cfg.WriteQuorum && !r.Found && !b.exact.deleted {
+	kept := b.kept && c.kept() && c.armedFrom == b.from || b.gathering && c.gathering
+	if kept && b.exact.version.Newer(r.Version) && !r.Found && !b.exact.deleted {
 		c.report(CheckDenied, fmt.Sprintf("get of %q was answered with nothing, version %v, although %v was acknowledged at %v", op.Key, r.Version,
 			b.exact.version, b.exact.end), append(c.groupHosts(k), op.From)...)
 	}
+}
+
+// spread returns how many replicas of a key have a version of it, or a newer one, synced or not: all of them if there is none.
+func (c *Checker) spread(k *keyHistory, v node.Version) (n int) {
+	for _, i := range c.groupHosts(k) {
+		if have, err := c.w.Host(i).Store().Version(k.key); err == nil && !v.Newer(have) {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Checker) stale(op *Operation, least acked) {
@@ -241,7 +289,7 @@ func (c *Checker) groupHosts(k *keyHistory) []int {
 // stored tells the checker of a record that was acknowledged before it began to watch, and is on so many disks.
 func (c *Checker) stored(r node.Record, copies int) {
 	k := c.history(r.Key)
-	w := &written{}
+	w := &written{version: r.Version}
 	k.writes[hashOf(r.Value)], k.versions[r.Version] = w, w
 	k.acked, k.exact, k.copies = acked{version: r.Version}, acked{version: r.Version}, copies
 }

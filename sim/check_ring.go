@@ -16,8 +16,8 @@ func (c *Checker) afterStep(s Step) {
 		c.scan()
 		return
 	}
-	if gone := c.hosts[s.To].gone; c.look(s.To) {
-		c.viewsChanged(c.hosts[s.To].gone && !gone)
+	if c.look(s.To) {
+		c.viewsChanged()
 	}
 	if c.armed && c.disturbed() {
 		c.armed = false
@@ -30,7 +30,7 @@ func (c *Checker) disturbed() bool { return c.w.net.loss > 0 || c.w.net.cut }
 // scan looks at all hosts: who started, who ended.
 func (c *Checker) scan() {
 	all := c.w.Hosts()
-	ended, changed := false, false
+	ended, changed, stranger := false, false, false
 	for i, h := range all {
 		if i == len(c.hosts) {
 			c.hosts = append(c.hosts, watched{ended: never})
@@ -39,15 +39,16 @@ func (c *Checker) scan() {
 		running, id := h.Running(), h.Identity()
 		if k.running && (!running || k.id != id) {
 			c.processEnded(i)
-			ended = true
+			ended, changed = true, true
 		}
 		if k.id.Process != id.Process && k.id.Process != ([16]byte{}) && !k.left {
 			c.copyLost()
 		}
 		if running && !k.running {
 			c.changes++
-			if c.w.Now()-k.ended < c.cfg.SuspectTime+2*c.cfg.RingTimeout {
-				c.disturb() // some may still take it for dead
+			stranger = stranger || k.ended == never || k.id.Process != id.Process
+			if k.ended != never {
+				c.disturb() // some may still take it for dead, however long it was away: they have called it in vain until now
 			}
 		}
 		if running != k.running {
@@ -59,8 +60,13 @@ func (c *Checker) scan() {
 		}
 	}
 	c.running = c.w.running
+	if c.running == 0 {
+		c.gathering = true
+	} else if ended || stranger || c.running >= c.cfg.Replicas {
+		c.gathering = false
+	}
 	if changed {
-		c.viewsChanged(ended)
+		c.viewsChanged()
 	}
 }
 
@@ -72,6 +78,7 @@ func (c *Checker) processEnded(host int) {
 	}
 	k.views, k.running, k.ended = nil, false, c.w.Now()
 	c.changes++
+	c.failures++
 	if !k.gone {
 		c.ends++
 	} else {
@@ -153,9 +160,9 @@ func (c *Checker) members() []ring.View {
 	return views
 }
 
-// viewsChanged evaluates the properties of the ring. Right after a process has ended, a property that is broken may mean that the failure
-// broke an assumption of [Zave]: with the node went the last live entry of a list, or the base.
-func (c *Checker) viewsChanged(ended bool) {
+// viewsChanged evaluates the properties of the ring. A property that is broken may mean that failures broke an assumption of [Zave]: with the nodes went
+// the last live entry of a list, or the base.
+func (c *Checker) viewsChanged() {
 	c.changed, c.stable = c.w.Now(), false
 	if !c.checks.Ring || !c.armed {
 		return // what holds always is checked by each node itself: CheckLocalState
@@ -163,11 +170,46 @@ func (c *Checker) viewsChanged(ended bool) {
 	broken := ring.CheckRing(c.members(), c.cfg.Successors)
 	switch {
 	case len(broken) == 0:
-	case ended && !c.bearable():
+	case !c.bearable():
 		c.armed = false
 	default:
 		c.report(string(broken[0].Property), broken[0].Witness, c.allRunning()...)
 	}
+	if c.armed {
+		c.checkOwners()
+	}
+}
+
+// checkOwners: the arcs of the nodes that serve do not overlap, so that each node's predecessor is the one that serves before it, or one behind that.
+func (c *Checker) checkOwners() {
+	var serving []ring.View
+	for i := range c.hosts {
+		for _, v := range c.hosts[i].views {
+			if c.hosts[i].running && (c.oracle.Serves(v.Self) || c.servesUnannounced(i, v.Self)) {
+				serving = append(serving, v)
+			}
+		}
+	}
+	slices.SortFunc(serving, func(a, b ring.View) int { return a.Self.ID.Compare(b.Self.ID) })
+	for i, v := range serving {
+		before := serving[(i+len(serving)-1)%len(serving)].Self
+		if ring.Between(v.Pred.ID, before.ID, v.Self.ID) {
+			a, _ := c.hostOf(before)
+			b, _ := c.hostOf(v.Self)
+			c.report(CheckOwners, fmt.Sprintf("%v answers for its arc, and so does %v, whose arc %v is a part of", before, v.Self, v.Arc()), a, b)
+			return
+		}
+	}
+}
+
+// servesUnannounced reports whether a node answers for its arc although its process has not said that it joined.
+func (c *Checker) servesUnannounced(host int, n ring.Ref) bool {
+	for _, s := range c.w.Host(host).Process().Status().Nodes {
+		if s.View.Self == n {
+			return s.Serving
+		}
+	}
+	return false
 }
 
 // bearable reports whether the assumptions of [Zave] must hold after the failures that there were since the ring was ideal: fewer than r leave a live entry
@@ -194,6 +236,7 @@ func (c *Checker) tick() {
 	}
 	if c.armed && c.ends > 0 && c.ideal() == nil {
 		c.ends, c.idealSize = 0, len(c.members())
+		c.armed = c.idealSize > c.cfg.Successors // or there is no base any more
 	}
 	quiet := !c.disturbed() && c.w.Now()-c.calm > c.cfg.SuspectTime+2*c.cfg.RingTimeout
 	if quiet && (!c.armed || !c.stable) {
@@ -203,7 +246,7 @@ func (c *Checker) tick() {
 			c.ends, c.idealSize = 0, len(c.members())
 		}
 		if ideal && !c.stable && c.settled() == nil {
-			c.stable, c.since, c.changes = true, c.w.Now(), 0
+			c.stable, c.since, c.changes, c.failures = true, c.w.Now(), 0, 0
 		}
 	}
 	if c.checks.Data && c.armed && !c.complete && c.stable && c.placed() == nil {

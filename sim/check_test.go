@@ -115,6 +115,27 @@ func TestCheckerNotices(t *testing.T) {
 			k.do(sim.OpPut, "a", "2", nil)
 			k.do(sim.OpGet, "a", "", func(op *sim.Operation) { op.Result.Version = first.Result.Version })
 		}},
+		{sim.CheckOnce, func(k *watch) {
+			k.do(sim.OpPut, "a", "1", nil)
+			k.do(sim.OpGet, "a", "", func(op *sim.Operation) { op.Result.Version.Time++ })
+		}},
+		{sim.CheckOrder, func(k *watch) {
+			first := k.do(sim.OpPut, "a", "1", nil)
+			k.do(sim.OpPut, "a", "2", func(op *sim.Operation) {
+				op.Result.Version = first.Result.Version
+				op.Result.Version.Time--
+			})
+		}},
+		{sim.CheckSpread, func(k *watch) {
+			k.do(sim.OpPut, "a", "1", nil)
+			k.do(sim.OpGet, "a", "", func(op *sim.Operation) {
+				for _, h := range k.holders("a")[1:] {
+					if _, err := h.Store().Drop([]node.Entry{{Key: op.Key, Version: op.Result.Version}}); err != nil {
+						k.t.Fatal(err)
+					}
+				}
+			})
+		}},
 		{sim.CheckRefused, func(k *watch) {
 			k.do(sim.OpPut, "a", "1", func(op *sim.Operation) { op.Outcome = sim.Failed })
 			k.do(sim.OpGet, "a", "", nil)
@@ -139,6 +160,9 @@ func TestCheckerNotices(t *testing.T) {
 		}},
 		{sim.CheckLookup, func(k *watch) {
 			k.do(sim.OpLookup, "a", "", func(op *sim.Operation) { op.Outcome = sim.Wrong })
+		}},
+		{sim.CheckLookup, func(k *watch) {
+			k.do(sim.OpLookup, "a", "", func(op *sim.Operation) { op.Outcome, op.Err = sim.Failed, node.ErrNoRoute })
 		}},
 		{sim.CheckHeal, func(k *watch) {
 			op := k.do(sim.OpPut, "a", "1", nil)

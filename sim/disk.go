@@ -66,7 +66,7 @@ func (d disk) Apply(records []node.Record) ([]node.Version, error) {
 	}
 	if o.SyncInterval == 0 {
 		h.mine("Store.Apply")
-		h.w.wakeAt(h.w.now+o.SyncLatency, h.w.current)
+		h.w.wakeAt(h.synced(), h.w.current)
 		h.w.park("Store.Apply")
 	}
 	return versions, nil
@@ -103,12 +103,21 @@ func (d disk) Drop(entries []node.Entry) (int, error) {
 func (h *Host) unsynced(now node.Entry, before node.Record) {
 	h.trimTail()
 	o := &h.w.options
-	synced := h.w.now + o.SyncLatency
+	synced := h.synced()
 	if o.SyncInterval > 0 {
 		synced = h.w.now - h.w.now%o.SyncInterval + o.SyncInterval
 	}
 	t := h.trait()
 	t.tail = append(t.tail, undo{synced, now, before})
+}
+
+// synced returns when a write that is made now is synced by itself: not before those that came earlier, since the log is written in order.
+func (h *Host) synced() time.Duration {
+	synced := h.w.now + h.syncLatency()
+	if t := h.traits; t != nil && len(t.tail) > 0 {
+		synced = max(synced, t.tail[len(t.tail)-1].synced)
+	}
+	return synced
 }
 
 // trimTail forgets what is synced by now.

@@ -112,6 +112,34 @@ func TestSyncLatency(t *testing.T) {
 	}
 }
 
+// TestSlowDisk: a write of a slow disk takes longer, and what comes after it is not synced before it.
+func TestSlowDisk(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.SyncLatency = 10 * time.Millisecond
+	w := newRing(t, 3, o)
+	h := w.Host(0)
+	ended := make(map[string]time.Duration)
+	apply := func(key string) {
+		r := node.Record{Key: []byte(key), Version: node.Version{Time: 1}}
+		if _, err := h.Store().Apply([]node.Record{r}); err != nil {
+			t.Error(err)
+		}
+		ended[key] = w.Now()
+	}
+	began := w.Now()
+	h.SetSlowDisk(10)
+	h.Go(func() { apply("slow") })
+	run(t, w, o.SyncLatency)
+	h.SetSlowDisk(1)
+	h.Go(func() { apply("behind") })
+	run(t, w, time.Second)
+	for _, key := range []string{"slow", "behind"} {
+		if got, want := ended[key]-began, 10*o.SyncLatency; got != want {
+			t.Errorf("%s: synced after %v, want %v", key, got, want)
+		}
+	}
+}
+
 // TestDropUnsynced: a removal is taken back like a write, and the order between them is kept.
 func TestDropUnsynced(t *testing.T) {
 	o := sim.DefaultOptions()

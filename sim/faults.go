@@ -11,6 +11,7 @@ type faultState struct {
 	partitions []*partition // in the order in which they began
 	mutes      int          // faults of that kind
 	slow       []*slowness
+	slowDisks  []*slowness
 	loss       []*override
 	duplicate  []*override
 	ends       []*func() // of all that is under way
@@ -19,7 +20,7 @@ type faultState struct {
 // override is a probability for all messages that holds instead of the network's.
 type override struct{ probability float64 }
 
-// slowness is a set of hosts whose messages take longer.
+// slowness is a set of hosts whose messages, or synced writes, take longer.
 type slowness struct {
 	hosts  []*Host
 	factor float64
@@ -65,7 +66,7 @@ func (r *runner) strike(f Fault, rng *Rand) {
 	hosts := r.victims(f, rng)
 	begins := map[string]func(f Fault, hosts []*Host, rng *Rand) (end func()){
 		FaultPartition: r.partition, FaultOneWay: r.mute, FaultLoss: r.lose, FaultDuplicate: r.duplicate,
-		FaultSlow: r.slow, FaultPause: r.pause, FaultCrash: r.strikeDown, FaultClock: r.setClocks,
+		FaultSlow: r.slow, FaultDisk: r.slowDisks, FaultPause: r.pause, FaultCrash: r.strikeDown, FaultClock: r.setClocks,
 	}
 	end := begins[f.Kind](f, hosts, rng)
 	number, note := -1, strconv.Itoa(len(hosts))+" processes"
@@ -245,29 +246,38 @@ func setOverride(all *[]*override, probability, normal float64, set func(p float
 	}
 }
 
-// slow makes the messages of hosts take longer; all hosts if none is hit. The factors of several such faults multiply.
+// slow makes the messages of hosts take longer.
 func (r *runner) slow(f Fault, hosts []*Host, _ *Rand) func() {
+	return r.slowDown(&r.faults.slow, f, hosts, (*Host).SetSlow)
+}
+
+// slowDisks makes the synced writes of hosts take longer.
+func (r *runner) slowDisks(f Fault, hosts []*Host, _ *Rand) func() {
+	return r.slowDown(&r.faults.slowDisks, f, hosts, (*Host).SetSlowDisk)
+}
+
+// slowDown makes something take longer at hosts; at all hosts if none is hit. The factors of several such faults multiply.
+func (r *runner) slowDown(all *[]*slowness, f Fault, hosts []*Host, set func(h *Host, factor float64)) func() {
 	if len(hosts) == 0 {
 		hosts = slices.Clone(r.w.Hosts())
 	}
-	s := &slowness{hosts, f.Factor}
-	r.faults.slow = append(r.faults.slow, s)
-	r.setSlow(hosts)
-	return func() {
-		r.faults.slow = slices.DeleteFunc(r.faults.slow, func(q *slowness) bool { return q == s })
-		r.setSlow(hosts)
-	}
-}
-
-func (r *runner) setSlow(hosts []*Host) {
-	for _, h := range hosts {
-		factor := 1.0
-		for _, s := range r.faults.slow {
-			if slices.Contains(s.hosts, h) {
-				factor *= s.factor
+	update := func() {
+		for _, h := range hosts {
+			factor := 1.0
+			for _, s := range *all {
+				if slices.Contains(s.hosts, h) {
+					factor *= s.factor
+				}
 			}
+			set(h, factor)
 		}
-		h.SetSlow(factor)
+	}
+	s := &slowness{hosts, f.Factor}
+	*all = append(*all, s)
+	update()
+	return func() {
+		*all = slices.DeleteFunc(*all, func(q *slowness) bool { return q == s })
+		update()
 	}
 }
 

@@ -175,7 +175,7 @@ func TestRepeatedFaults(t *testing.T) {
 	if n := len(slices.Compact(victims)); n < 10 {
 		t.Errorf("only %d different victims", n)
 	}
-	s.Faults = append(s.Faults, sim.Fault{Kind: sim.FaultLoss, At: time.Minute, For: time.Minute, Probability: 0.01})
+	s.Faults = append(s.Faults, sim.Fault{Kind: sim.FaultDuplicate, At: time.Minute, For: time.Minute, Probability: 0.01})
 	if again, _ := eventsOf(t, s, "crash"); !slices.Equal(again, events) {
 		t.Error("a second fault changes whom the first one hits")
 	}

@@ -43,6 +43,7 @@ type traits struct {
 	drift  float64
 
 	slow      float64       // what latencies are multiplied with
+	slowDisk  float64       // what Options.SyncLatency is multiplied with
 	bandwidth int           // bytes per second; 0: unlimited, -1: as in the options
 	lineFree  time.Duration // when everything sent so far has left the host
 
@@ -91,7 +92,7 @@ func (h *Host) draw() {
 
 func (h *Host) trait() *traits {
 	if h.traits == nil {
-		h.traits = &traits{slow: 1, bandwidth: -1}
+		h.traits = &traits{slow: 1, slowDisk: 1, bandwidth: -1}
 	}
 	return h.traits
 }
@@ -152,6 +153,17 @@ func (h *Host) slowness() float64 {
 		return 1
 	}
 	return h.traits.slow
+}
+
+// SetSlowDisk makes every synced write of the host take factor times as long, at least 1; 1 is normal.
+func (h *Host) SetSlowDisk(factor float64) { h.trait().slowDisk = factor }
+
+// syncLatency returns how long a synced write takes now.
+func (h *Host) syncLatency() time.Duration {
+	if h.traits == nil || h.traits.slowDisk == 1 {
+		return h.w.options.SyncLatency
+	}
+	return time.Duration(float64(h.w.options.SyncLatency) * h.traits.slowDisk)
 }
 
 // SetBandwidth sets how many bytes per second the host can send: messages queue up. 0: no limit.

@@ -69,7 +69,7 @@ func (h *Host) remember() {
 	}
 	t := h.trait()
 	t.wasPart = true
-	if known := h.process.Status().Known; len(known) > 0 {
+	if known := h.process.Known(); len(known) > 0 {
 		t.known = known
 	}
 }

@@ -42,7 +42,7 @@ func (h *Host) enter(ctx context.Context) {
 		h.found()
 		return
 	}
-	h.reuniteSoon()
+	(&reunion{h: h, candidates: candidates}).soon()
 	rt, began := hostRuntime{h}, h.w.now
 	for retry := minRetry; ; retry = min(2*retry, maxRetry) {
 		s := h.survey(ctx, candidates)
@@ -114,27 +114,42 @@ func (h *Host) mayResume(s survey, waited time.Duration) bool {
 	return s.silent == 0 || waited >= resumeAfter
 }
 
-// reuniteSoon has the process look, now and then, for members that its ring has lost. Only a process that was started by Join does so: one
+// reunion is how a process looks, now and then, for members that its ring has lost. Only a process that was started by Join does so: one
 // of a Bootstrap has no seeds, and remembers only whom it knows anyway.
-func (h *Host) reuniteSoon() {
-	hostRuntime{h}.AfterFunc(reuniteTimer, func() {
-		h.reunite(context.Background())
-		h.reuniteSoon()
+type reunion struct {
+	h          *Host
+	candidates []string
+	known      []string // to the process when it looked last
+	strangers  []string // candidates that were not
+}
+
+func (r *reunion) soon() {
+	hostRuntime{r.h}.AfterFunc(reuniteTimer, func() {
+		r.meet(context.Background())
+		r.soon()
 	})
 }
 
-// reunite introduces two rings to each other that came to be by a partition: the process meets one of the members among the candidates that it
+// meet introduces two rings to each other that came to be by a partition: the process meets one of the members among the candidates that it
 // does not know.
-func (h *Host) reunite(ctx context.Context) {
-	known := h.process.Status().Known
-	strangers := slices.DeleteFunc(h.candidates(), func(addr string) bool { return slices.Contains(known, addr) })
-	if len(strangers) == 0 {
+func (r *reunion) meet(ctx context.Context) {
+	h := r.h
+	if known := h.process.Known(); !sameList(known, r.known) {
+		r.known = known
+		r.strangers = slices.DeleteFunc(slices.Clone(r.candidates), func(addr string) bool { return slices.Contains(known, addr) })
+	}
+	if len(r.strangers) == 0 {
 		return
 	}
-	stranger := strangers[h.rand.Uint64()%uint64(len(strangers))]
+	stranger := r.strangers[h.rand.Uint64()%uint64(len(r.strangers))]
 	ctx, cancel := h.w.withTimeout(ctx, helloTimeout)
 	defer cancel()
 	if m, err := (hostPeers{h}).hello(ctx, stranger); err == nil && m.member {
 		h.process.Meet(context.Background(), stranger)
 	}
+}
+
+// sameList reports whether two lists that nobody may change are one and the same.
+func sameList(a, b []string) bool {
+	return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0]
 }

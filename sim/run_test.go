@@ -59,6 +59,9 @@ var shortForms = map[string]func(s *sim.Scenario){
 		s.Nodes, s.Duration, s.Warmup = 100, 20*time.Minute, 5*time.Minute
 		s.Workload[0].From, s.Workload[0].Rate = s.Warmup, 0.02
 	},
+	"p2psim": func(s *sim.Scenario) {
+		s.Nodes, s.Duration, s.Warmup, s.Workload[0].Rate = 100, 20*time.Minute, 5*time.Minute, 0.02
+	},
 	"churn-weibull": func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 10*time.Minute, time.Minute },
 	"churn-pareto":  func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 40*time.Minute, time.Minute },
 }
@@ -234,11 +237,12 @@ func TestRetries(t *testing.T) {
 	s := parse(t, `
 nodes: 20
 duration: 40s
+node: {max-hops: 3}
 workload:
   - {op: lookup, rate: 2, retries: 100, timeout: 8s}
   - {op: put, rate: 2, keys: 50, retries: 100, timeout: 8s}
 faults:
-  - {kind: loss, at: 10s, for: 5s, probability: 1}
+  - {kind: loss, at: 10s, for: 3s, probability: 1}
   - {kind: loss, at: 30s, for: 10s, probability: 1}
 `)
 	again := 0
@@ -256,6 +260,35 @@ faults:
 	}})
 	if again == 0 || res.Totals.Lookups.Retries+res.Totals.Puts.Retries < again {
 		t.Errorf("%d operations succeeded at a later attempt, %+v", again, res.Totals)
+	}
+}
+
+// A lost message is not a death: with one message in twenty lost, lookups find their owners, and processes keep their neighbors.
+func TestLossIsNoDeath(t *testing.T) {
+	s := parse(t, `
+nodes: 100
+duration: 10m
+network: {loss: 0.05}
+workload: [{op: lookup, rate: 10}]
+`)
+	res := runScenario(t, s, sim.Observer{})
+	if l := res.Totals.Lookups; l.Right < 98*(l.Right+l.Late+l.Wrong+l.Failed)/100 {
+		t.Errorf("%d lookups right, %d wrong, %d failed; want 98 %% right", l.Right, l.Wrong, l.Failed)
+	}
+}
+
+// One process in ten is three times as slow as it was, and two of them among themselves nine times: lookups go round it, or wait for it, but end at the right node.
+func TestSlowIsNoDeath(t *testing.T) {
+	s := parse(t, `
+nodes: 100
+duration: 10m
+network: {latency: {model: constant, mean: 40ms}}
+workload: [{op: lookup, rate: 10}]
+faults: [{kind: slow, at: 2m, for: 8m, share: 0.1, factor: 3}]
+`)
+	res := runScenario(t, s, sim.Observer{})
+	if l := res.Totals.Lookups; l.Wrong > 0 || l.Failed > 0 || l.Right == 0 {
+		t.Errorf("%d lookups right, %d wrong, %d failed; want all right", l.Right, l.Wrong, l.Failed)
 	}
 }
 

@@ -172,13 +172,13 @@ const (
 
 // Fault is something that goes wrong, once or again and again.
 type Fault struct {
-	Kind  string        // partition, oneway, loss, duplicate, slow, pause, crash or clock
+	Kind  string        // partition, oneway, loss, duplicate, slow, disk, pause, crash or clock
 	At    time.Duration // when
 	For   time.Duration // how long; 0: to the end of Duration
 	Every time.Duration // mean of the exponential intervals at which it occurs again from At on; 0: once
 	Until time.Duration // when repeating ends; default: at Duration
 
-	// Who is hit by oneway, slow, pause, crash and clock: exactly one of these. Random choices are drawn anew at each occurrence.
+	// Who is hit by oneway, slow, disk, pause, crash and clock: exactly one of these. Random choices are drawn anew at each occurrence.
 	Nodes []int   // processes by number
 	Count int     // so many, at random
 	Share float64 // this fraction of the processes, at random
@@ -186,7 +186,7 @@ type Fault struct {
 
 	Shares      []float64     // of partition, instead of who (who: these are cut off from the rest): the sizes of the parts
 	Probability float64       // of loss and duplicate, for all messages, instead of what Network says
-	Factor      float64       // of slow: their messages take so many times as long
+	Factor      float64       // of slow and disk: their messages, or synced writes, take so many times as long
 	Offset      time.Duration // of clock: added to the wall clock
 	Drift       float64       // of clock: the wall clock gains so many seconds a second
 	Return      string        // of crash: same (default) or new
@@ -199,6 +199,7 @@ const (
 	FaultLoss      = "loss"
 	FaultDuplicate = "duplicate"
 	FaultSlow      = "slow"
+	FaultDisk      = "disk"  // synced writes take longer
 	FaultPause     = "pause" // everything about them stands still, as by SIGSTOP
 	FaultCrash     = "crash" // down for For, then restarted; what was not synced is lost
 	FaultClock     = "clock" // offset and drift of the wall clock

@@ -282,11 +282,12 @@ func (v *validator) fault(path string, f Fault, s Scenario) {
 		FaultLoss:      {"probability"},
 		FaultDuplicate: {"probability"},
 		FaultSlow:      append(who, "factor"),
+		FaultDisk:      append(who, "factor"),
 		FaultPause:     who,
 		FaultCrash:     append(who, "return"),
 		FaultClock:     append(who, "offset", "drift"),
 	}
-	if !v.oneOf(path+".kind", f.Kind, FaultPartition, FaultOneWay, FaultLoss, FaultDuplicate, FaultSlow, FaultPause, FaultCrash, FaultClock) {
+	if !v.oneOf(path+".kind", f.Kind, FaultPartition, FaultOneWay, FaultLoss, FaultDuplicate, FaultSlow, FaultDisk, FaultPause, FaultCrash, FaultClock) {
 		return
 	}
 	v.only(path, "kind: "+f.Kind, f, append([]string{"kind", "at", "for", "every", "until"}, fields[f.Kind]...)...)
@@ -315,9 +316,12 @@ func (v *validator) fault(path string, f Fault, s Scenario) {
 		if f.Probability == 0 {
 			v.bad(path+".probability", "missing")
 		}
-	case FaultSlow:
+	case FaultSlow, FaultDisk:
 		if v.positive(path+".factor", f.Factor); f.Factor > 0 && f.Factor < 1 {
 			v.bad(path+".factor", "%v, want at least 1", f.Factor)
+		}
+		if f.Kind == FaultDisk && s.Disk.SyncLatency == 0 {
+			v.bad(path, "means nothing without disk.sync-latency")
 		}
 	case FaultClock:
 		if f.Offset == 0 && f.Drift == 0 {

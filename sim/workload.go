@@ -257,12 +257,16 @@ func (r *runner) lookup(ctx context.Context, p *node.Process, op *Operation) Out
 	return Wrong
 }
 
-// mayOwn reports whether a node that the oracle has not as the owner is the right one all the same, from where the lookup was made: it is a member, or
-// about to be one because its neighbors have accepted it already, and all nodes before it are out of reach.
+// mayOwn reports whether a node that the oracle has not as the owner is the right one all the same, from where the lookup was made: it is a member, and all
+// nodes before it are out of reach. Or it is about to be one, because its successor has accepted it already; until it knows what is before it, it refuses
+// whoever comes there.
 func (r *runner) mayOwn(op *Operation) bool {
 	n, ok := numberOf(op.Owner.Addr)
 	if !ok || int(n) >= len(r.hosts) || r.hosts[n].phase == phaseAway || !slices.Contains(r.w.Host(int(n)).Process().Nodes(), op.Owner) {
 		return false
+	}
+	if r.hosts[n].phase == phaseJoining {
+		return true
 	}
 	from, right := r.w.Host(op.From), true
 	r.oracle.from(op.ID, func(m ring.Ref) bool {

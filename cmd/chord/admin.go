@@ -11,8 +11,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/rpc"
 )
 
 // adminConn is AdminService of one process.
@@ -32,7 +34,7 @@ func (a *app) withAdmin(ctx context.Context, f func(ctx context.Context, c admin
 	}
 	c, closer, err := a.dialAdmin(addr)
 	if err != nil {
-		return usagef("--admin %s: %v", addr, err)
+		return cli.Usagef("--admin %s: %v", addr, err)
 	}
 	defer closer.Close()
 	return f(ctx, adminConn{c, addr})
@@ -41,7 +43,7 @@ func (a *app) withAdmin(ctx context.Context, f func(ctx context.Context, c admin
 // askAdminAddr asks a process where its admin listener is. One that listens on all interfaces is reached like the process itself.
 func (a *app) askAdminAddr(ctx context.Context) (addr string, err error) {
 	if len(a.globals.servers) > 1 {
-		return "", usagef("this command is for one process: name one --server, or its --admin listener")
+		return "", cli.Usagef("this command is for one process: name one --server, or its --admin listener")
 	}
 	server := a.globals.servers[0]
 	err = a.withClient(ctx, func(ctx context.Context, c client) error {
@@ -54,7 +56,7 @@ func (a *app) askAdminAddr(ctx context.Context) (addr string, err error) {
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", usagef("%s does not say where its admin listener is", server).withHint("Name it with --admin.")
+		return "", cli.Usagef("%s does not say where its admin listener is", server).WithHint("Name it with --admin.")
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host, _, _ = net.SplitHostPort(server) // completeAddr has made it valid
@@ -76,26 +78,27 @@ func call[Req, Res any](ctx context.Context, c adminConn, op string, timeout tim
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	f := &failure{exit: exitOther, code: "OTHER", attempted: []string{c.addr}, err: err, op: op, elapsed: time.Since(start)}
-	detail, took := status.Convert(err).Message(), roundDuration(f.elapsed)
+	oe := &rpc.OpError{Op: op, Attempted: []string{c.addr}, Attempts: 1, Elapsed: time.Since(start), Err: err}
+	f := &cli.Failure{Exit: cli.ExitOther, Code: "OTHER", Attempted: oe.Attempted, Err: oe}
+	detail, took := status.Convert(err).Message(), roundDuration(oe.Elapsed)
 	switch status.Code(err) {
 	case codes.Unavailable:
-		f.exit, f.code, f.retryable = exitUnavailable, "UNAVAILABLE", true
-		f.message = fmt.Sprintf("%s: cannot reach the admin listener at %s: %s (after %s)", op, c.addr, detail, took)
-		f.hint = "Is the process running? --admin names its admin listener (default port 7402)."
+		f.Exit, f.Code, f.Retryable = cli.ExitUnavailable, "UNAVAILABLE", true
+		f.Message = fmt.Sprintf("%s: cannot reach the admin listener at %s: %s (after %s)", op, c.addr, detail, took)
+		f.Hint = "Is the process running? --admin names its admin listener (default port 7402)."
 	case codes.DeadlineExceeded:
-		f.exit, f.code, f.retryable = exitUnknown, "TIMEOUT", true
-		f.message = fmt.Sprintf("%s: no answer from %s within %s", op, c.addr, took)
-		f.hint = "It may still be at work: look with \"chord status\"."
+		f.Exit, f.Code, f.Retryable = cli.ExitUnknown, "TIMEOUT", true
+		f.Message = fmt.Sprintf("%s: no answer from %s within %s", op, c.addr, took)
+		f.Hint = "It may still be at work: look with \"chord status\"."
 	case codes.Unimplemented:
-		f.exit, f.code = exitUnavailable, "NOT_CHORD"
-		f.message = fmt.Sprintf("%s: %s %v's admin listener", op, c.addr, errNotChord)
-		f.hint = "--admin is the --admin address of a chordd (default port 7402)."
+		f.Exit, f.Code = cli.ExitUnavailable, "NOT_CHORD"
+		f.Message = fmt.Sprintf("%s: %s %v's admin listener", op, c.addr, errNotChord)
+		f.Hint = "--admin is the --admin address of a chordd (default port 7402)."
 	case codes.PermissionDenied, codes.Unauthenticated:
-		f.exit, f.code = exitPermission, "PERMISSION"
-		f.message = fmt.Sprintf("%s: %s: %s", op, c.addr, detail)
+		f.Exit, f.Code = cli.ExitPermission, "PERMISSION"
+		f.Message = fmt.Sprintf("%s: %s: %s", op, c.addr, detail)
 	default:
-		f.message = fmt.Sprintf("%s: %s: %s (after %s)", op, c.addr, detail, took)
+		f.Message = fmt.Sprintf("%s: %s: %s (after %s)", op, c.addr, detail, took)
 	}
 	return nil, f
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -69,27 +70,27 @@ const (
 // check completes the global flags and reports what is wrong with them.
 func (g *globals) check() error {
 	if g.output != "text" && g.output != "json" {
-		return usagef("--output %q: want text or json", g.output)
+		return cli.Usagef("--output %q: want text or json", g.output)
 	}
 	if g.timeout <= 0 {
-		return usagef("--timeout %v: want more than 0", g.timeout)
+		return cli.Usagef("--timeout %v: want more than 0", g.timeout)
 	}
 	level, err := node.ParseLevel(g.consistency)
 	if err != nil {
-		return usagef("--consistency %q: want one, quorum or all", g.consistency)
+		return cli.Usagef("--consistency %q: want one, quorum or all", g.consistency)
 	}
 	g.level = level
 	if len(g.servers) == 0 {
-		return usagef("--server: want at least one address")
+		return cli.Usagef("--server: want at least one address")
 	}
 	for i, s := range g.servers {
 		if g.servers[i], err = completeAddr(strings.TrimSpace(s), defaultPort); err != nil {
-			return usagef("--server %q: %v", s, err)
+			return cli.Usagef("--server %q: %v", s, err)
 		}
 	}
 	if g.admin != "" {
 		if g.admin, err = completeAddr(g.admin, defaultAdminPort); err != nil {
-			return usagef("--admin %q: %v", g.admin, err)
+			return cli.Usagef("--admin %q: %v", g.admin, err)
 		}
 	}
 	return nil
@@ -128,7 +129,7 @@ func (a *app) open() (client, error) {
 	cfg.AttemptTimeout = min(cfg.AttemptTimeout, cfg.Timeout)
 	c, err := a.dial(cfg)
 	if err != nil {
-		return nil, usagef("%v", err)
+		return nil, cli.Usagef("%v", err)
 	}
 	return c, nil
 }
@@ -174,21 +175,12 @@ func (a *app) progressTo() io.Writer {
 	return a.stderr
 }
 
-// style colors text, or leaves it as it is.
-type style struct{ on bool }
-
-// styleFor returns the style of a stream.
-func (a *app) styleFor(tty bool) style {
-	noColor, _ := a.lookupEnv("NO_COLOR") // any value but none, see no-color.org
-	return style{on: tty && !a.globals.noColor && noColor == ""}
+// startProgress draws a bar, unless there is to be none.
+func (a *app) startProgress(label, unit string, read func() cli.Gauge) *cli.Progress {
+	return cli.StartBar(a.progressTo(), a.width, label, unit, read)
 }
 
-func (s style) red(text string) string   { return s.paint("31", text) }
-func (s style) green(text string) string { return s.paint("32", text) }
-
-func (s style) paint(code, text string) string {
-	if !s.on {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+// styleFor returns the style of a stream.
+func (a *app) styleFor(tty bool) cli.Style {
+	return cli.NewStyle(tty, a.globals.noColor, a.lookupEnv)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -35,14 +36,6 @@ func TestRoundDuration(t *testing.T) {
 	} {
 		if got := roundDuration(in); got != want {
 			t.Errorf("roundDuration(%d): got %s, want %s", in, got, want)
-		}
-	}
-}
-
-func TestGroupDigits(t *testing.T) {
-	for in, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
-		if got := groupDigits(in); got != want {
-			t.Errorf("groupDigits(%d): got %s, want %s", in, got, want)
 		}
 	}
 }
@@ -85,26 +78,49 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 			if value == "" {
 				t.Fatalf("--%s has the new type %s", f.Name, f.Value.Type())
 			}
-			env := map[string]string{envName(f.Name): value}
+			env := map[string]string{cli.EnvName(program, f.Name): value}
 			if f.Name == "help" {
 				return
 			}
-			err := setFromEnv(c.Flags(), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+			err := cli.SetFromEnv(program, c.Flags(), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 			if err != nil || strings.Trim(f.Value.String(), "[]") != value {
-				t.Errorf("%s=%s: --%s is %s, error %v", envName(f.Name), value, f.Name, f.Value, err)
+				t.Errorf("%s=%s: --%s is %s, error %v", cli.EnvName(program, f.Name), value, f.Name, f.Value, err)
 			}
 		})
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, tc := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "abc", 0}, {"timout", "timeout", 1}, {"kitten", "sitting", 3}, {"", "ab", 2}, {"ab", "", 2}} {
-		if got := editDistance(tc.a, tc.b); got != tc.want {
-			t.Errorf("editDistance(%q, %q): got %d, want %d", tc.a, tc.b, got, tc.want)
+func TestProgressOnlyOnTerminals(t *testing.T) {
+	w := newWorld()
+	path := writeLines(t, 10)
+	if w.must(t, "import", path); w.err.Len() > 0 {
+		t.Errorf("off a terminal: stderr has %q", w.err.String())
+	}
+	w.stderrTTY = true
+	for _, flag := range []string{"--no-progress", "-q"} {
+		if w.must(t, "import", path, flag); strings.Contains(w.err.String(), "\r") {
+			t.Errorf("%s: stderr has %q", flag, w.err.String())
 		}
+	}
+	if w.must(t, "import", path); !strings.Contains(w.err.String(), "\r") {
+		t.Errorf("on a terminal: stderr has %q, want a bar", w.err.String())
+	}
+}
+
+func TestColors(t *testing.T) {
+	w := newWorld()
+	w.stdoutTTY = true
+	w.ring.members = testMembers()
+	green := "\x1b[32mok\x1b[0m"
+	if got := w.must(t, "ring"); !strings.Contains(got, green) {
+		t.Errorf("on a terminal: %q is not in %q", green, got)
+	}
+	if got := w.must(t, "ring", "--no-color"); strings.Contains(got, "\x1b") {
+		t.Errorf("--no-color: got %q", got)
+	}
+	w.env["NO_COLOR"] = "1"
+	if got := w.must(t, "ring"); strings.Contains(got, "\x1b") {
+		t.Errorf("NO_COLOR: got %q", got)
 	}
 }
 

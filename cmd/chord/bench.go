@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 const benchLong = `Generate load and measure latencies. Several servers (-s) are used where given; the client goes
@@ -41,7 +43,7 @@ func newBench(a *app) *cobra.Command {
   chord bench mixed --read-share 0.95 --dist zipf
   chord bench put --rate 5000 --hdr put.hgrm -o json`,
 		ValidArgs: []string{string(workPut), string(workGet), string(workMixed), string(workLookup)},
-		Args:      args(cobra.ExactArgs(1)),
+		Args:      cli.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.load.work, f.load.dist = workload(args[0]), distribution(f.dist)
 			f.load.level = a.globals.level
@@ -65,7 +67,7 @@ func newBench(a *app) *cobra.Command {
 	fl.BoolVar(&f.preload, "preload", true, "put all keys before get and mixed")
 	fl.Uint64Var(&f.load.seed, "seed", 1, "of the choice of keys and values")
 	fl.StringVar(&f.hdr, "hdr", "", "write all percentiles to `file` (HdrHistogram's .hgrm, in milliseconds)")
-	completeWith(cmd, "dist", string(distUniform), string(distZipf))
+	cli.CompleteWith(cmd, "dist", string(distUniform), string(distZipf))
 	return cmd
 }
 
@@ -77,27 +79,27 @@ func (f *benchFlags) check() error {
 	switch c.work {
 	case workPut, workGet, workMixed, workLookup:
 	default:
-		return usagef("bench %q: want put, get, mixed or lookup", c.work)
+		return cli.Usagef("bench %q: want put, get, mixed or lookup", c.work)
 	}
 	switch {
 	case c.clients < 1 || c.clients > 1<<16:
-		return usagef("--clients %d: want 1 to %d", c.clients, 1<<16)
+		return cli.Usagef("--clients %d: want 1 to %d", c.clients, 1<<16)
 	case c.duration <= 0:
-		return usagef("--duration %v: want more than 0", c.duration)
+		return cli.Usagef("--duration %v: want more than 0", c.duration)
 	case c.warmup < 0:
-		return usagef("--warmup %v: want at least 0", c.warmup)
+		return cli.Usagef("--warmup %v: want at least 0", c.warmup)
 	case !(c.rate >= 0) || math.IsInf(c.rate, 1):
-		return usagef("--rate %v: want at least 0", c.rate)
+		return cli.Usagef("--rate %v: want at least 0", c.rate)
 	case c.size < 0 || c.size > defaultMaxRead:
-		return usagef("--size %d: want 0 to %d", c.size, defaultMaxRead)
+		return cli.Usagef("--size %d: want 0 to %d", c.size, defaultMaxRead)
 	case c.keys < 1 || c.keys > maxBenchKeys:
-		return usagef("--keys %d: want 1 to %d", c.keys, maxBenchKeys)
+		return cli.Usagef("--keys %d: want 1 to %d", c.keys, maxBenchKeys)
 	case c.dist != distUniform && c.dist != distZipf:
-		return usagef("--dist %q: want uniform or zipf", c.dist)
+		return cli.Usagef("--dist %q: want uniform or zipf", c.dist)
 	case !(c.zipf > 0) || math.IsInf(c.zipf, 1):
-		return usagef("--zipf-exponent %v: want more than 0", c.zipf)
+		return cli.Usagef("--zipf-exponent %v: want more than 0", c.zipf)
 	case !(c.readShare >= 0 && c.readShare <= 1):
-		return usagef("--read-share %v: want 0 to 1", c.readShare)
+		return cli.Usagef("--read-share %v: want 0 to 1", c.readShare)
 	}
 	return nil
 }
@@ -113,7 +115,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 		return err
 	}
 	if limit := hello.MaxValueBytes; f.load.size > limit {
-		return usagef("--size %d: the ring takes values of at most %s bytes", f.load.size, groupDigits(int64(limit)))
+		return cli.Usagef("--size %d: the ring takes values of at most %s bytes", f.load.size, cli.GroupDigits(int64(limit)))
 	}
 	l := newLoader(f.load, c)
 	if f.preload && f.load.needsKeys() {
@@ -129,9 +131,9 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case failed > 0:
-		return &failure{
-			exit: exitOther, code: "INCOMPLETE", retryable: true,
-			message: fmt.Sprintf("bench: %s of %s operations failed", groupDigits(failed), groupDigits(failed+report.all.TotalCount())),
+		return &cli.Failure{
+			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
+			Message: fmt.Sprintf("bench: %s of %s operations failed", cli.GroupDigits(failed), cli.GroupDigits(failed+report.all.TotalCount())),
 		}
 	}
 	return nil
@@ -139,25 +141,25 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 
 func (a *app) preload(ctx context.Context, l *loader) error {
 	var done atomic.Int64
-	bar := startProgress(a.progressTo(), "preload", "keys", a.width, func() gauge {
+	bar := a.startProgress("preload", "keys", func() cli.Gauge {
 		n := done.Load()
-		return gauge{done: float64(n) / float64(len(l.keys)), count: n}
+		return cli.Gauge{Done: float64(n) / float64(len(l.keys)), Count: n}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return l.preload(ctx, &done)
 }
 
 func (a *app) measure(ctx context.Context, l *loader) *loadReport {
 	start, total := time.Now(), l.cfg.warmup+l.cfg.duration
-	bar := startProgress(a.progressTo(), string(l.cfg.work), "operations", a.width, func() gauge {
+	bar := a.startProgress(string(l.cfg.work), "operations", func() cli.Gauge {
 		ok, failed := l.counts()
-		g := gauge{done: float64(time.Since(start)) / float64(total), count: ok}
+		g := cli.Gauge{Done: float64(time.Since(start)) / float64(total), Count: ok}
 		if failed > 0 {
-			g.suffix = ", " + groupDigits(failed) + " failed"
+			g.Suffix = ", " + cli.GroupDigits(failed) + " failed"
 		}
 		return g
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return l.run(ctx)
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // importCheckpoint says what of a file has been imported: every line before Line that is not in Redo is acknowledged (or was
@@ -88,13 +90,13 @@ func saveCheckpoint(path string, checkpoint any) error {
 func loadCheckpoint(path string, checkpoint any) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("nothing to resume: there is no checkpoint %s", path).withHint("Leave out --resume to start from the beginning.")
+		return cli.Usagef("nothing to resume: there is no checkpoint %s", path).WithHint("Leave out --resume to start from the beginning.")
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	if err := json.Unmarshal(data, checkpoint); err != nil {
-		return usagef("checkpoint %s: %v", path, err).withHint("Delete it and start from the beginning.")
+		return cli.Usagef("checkpoint %s: %v", path, err).WithHint("Delete it and start from the beginning.")
 	}
 	return nil
 }

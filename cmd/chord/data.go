@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 )
 
@@ -30,7 +31,7 @@ func (k *keyFlags) given() bool { return k.hex != "" || k.file != "" }
 
 // count is the number of positional arguments of a command that takes a key and n more.
 func (k *keyFlags) count(n int) cobra.PositionalArgs {
-	return args(func(cmd *cobra.Command, args []string) error {
+	return cli.Args(func(cmd *cobra.Command, args []string) error {
 		if k.hex != "" && k.file != "" {
 			return errors.New("--key-hex and --key-file exclude each other")
 		}
@@ -50,7 +51,7 @@ func (k *keyFlags) take(args []string) ([]byte, []string, error) {
 	case k.hex != "":
 		key, err := hex.DecodeString(k.hex)
 		if err != nil {
-			return nil, nil, usagef("--key-hex: %v", err)
+			return nil, nil, cli.Usagef("--key-hex: %v", err)
 		}
 		return key, args, nil
 	case k.file != "":
@@ -71,7 +72,7 @@ func readFile(path string, max int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, usagef("%v", err)
+			return nil, cli.Usagef("%v", err)
 		}
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func readAll(r io.Reader, name string, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > max {
-		return nil, usagef("%s is larger than %s bytes, which no ring takes", name, groupDigits(max))
+		return nil, cli.Usagef("%s is larger than %s bytes, which no ring takes", name, cli.GroupDigits(max))
 	}
 	return data, nil
 }
@@ -267,16 +268,16 @@ func opResult(key []byte, r node.Result) opJSON {
 }
 
 func notFound(op string, key []byte) error {
-	return &failure{exit: exitNotFound, code: "NOT_FOUND", message: fmt.Sprintf("%s %s: not found", op, quoteKey(key)), err: errNotFound}
+	return &cli.Failure{Exit: cli.ExitNotFound, Code: "NOT_FOUND", Message: fmt.Sprintf("%s %s: not found", op, quoteKey(key)), Err: errNotFound}
 }
 
-// quoteKey shows a key in a message: quoted, and cut where it is longer than anyone reads.
+// quoteKey shows a key in a Message: quoted, and cut where it is longer than anyone reads.
 func quoteKey(key []byte) string {
 	const most = 64
 	if len(key) <= most {
 		return fmt.Sprintf("%q", key)
 	}
-	return fmt.Sprintf("%q... (%s bytes)", key[:most], groupDigits(int64(len(key))))
+	return fmt.Sprintf("%q... (%s bytes)", key[:most], cli.GroupDigits(int64(len(key))))
 }
 
 // plural writes "1 replica", "2 replicas".
@@ -284,5 +285,5 @@ func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return groupDigits(n) + " " + noun + "s"
+	return cli.GroupDigits(n) + " " + noun + "s"
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
@@ -40,7 +41,7 @@ is not overwritten without --force.`,
   chord export dump.tsv --format tsv
   chord export | gzip > dump.jsonl.gz
   chord export dump.jsonl --resume`,
-		Args: args(cobra.MaximumNArgs(1)),
+		Args: cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "-"
 			if len(args) == 1 {
@@ -57,19 +58,19 @@ is not overwritten without --force.`,
 	fl.BoolVar(&f.resume, "resume", false, "go on where the checkpoint says")
 	fl.BoolVar(&f.force, "force", false, "overwrite FILE")
 	fl.StringVar(&f.checkpoint, "checkpoint", "", "`file` for the checkpoint (default FILE.checkpoint)")
-	completeWith(cmd, "format", "json", "tsv")
+	cli.CompleteWith(cmd, "format", "json", "tsv")
 	return cmd
 }
 
 func (f *exportFlags) check(path string) error {
 	if l := lineFormat(f.format); l != formatJSON && l != formatTSV {
-		return usagef("--format %q: want json or tsv", f.format)
+		return cli.Usagef("--format %q: want json or tsv", f.format)
 	}
 	if path == "-" && (f.resume || f.checkpoint != "" || f.force) {
-		return usagef("--resume, --checkpoint and --force need a FILE")
+		return cli.Usagef("--resume, --checkpoint and --force need a FILE")
 	}
 	if f.resume && f.force {
-		return usagef("--resume and --force exclude each other")
+		return cli.Usagef("--resume and --force exclude each other")
 	}
 	if f.checkpoint == "" {
 		f.checkpoint = path + ".checkpoint"
@@ -98,11 +99,11 @@ func (a *app) export(ctx context.Context, path string, f exportFlags) error {
 		defer file.Close()
 		summary = a.stdout
 	}
-	bar := startProgress(a.progressTo(), "export", "keys", a.width, x.gauge)
+	bar := a.startProgress("export", "keys", x.gauge)
 	start := time.Now()
 	err = errors.Join(x.run(ctx, c), x.save())
 	took := time.Since(start)
-	bar.stop()
+	bar.Stop()
 	switch {
 	case err == nil && x.file != nil:
 		err = removeCheckpoint(f.checkpoint)
@@ -124,7 +125,7 @@ func (a *app) reportExport(w io.Writer, x *exporter, took time.Duration) error {
 		return a.printJSON(map[string]any{"keys": x.state.Keys, "elapsed_ns": int64(took), "keys_per_second": rate})
 	}
 	if !a.globals.quiet {
-		fmt.Fprintf(w, "%s exported in %s (%s/s)\n", plural(x.state.Keys, "key"), roundDuration(took), groupDigits(int64(rate)))
+		fmt.Fprintf(w, "%s exported in %s (%s/s)\n", plural(x.state.Keys, "key"), roundDuration(took), cli.GroupDigits(int64(rate)))
 	}
 	return nil
 }
@@ -161,17 +162,17 @@ func (x *exporter) openFile(path string, f exportFlags) (*os.File, error) {
 	}
 	file, err := os.OpenFile(path, mode, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return nil, usagef("export: %s exists", path).withHint("Go on with --resume, overwrite it with --force, or name another file.")
+		return nil, cli.Usagef("export: %s exists", path).WithHint("Go on with --resume, overwrite it with --force, or name another file.")
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, usagef("export: %v", err)
+		return nil, cli.Usagef("export: %v", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	if st, err := file.Stat(); err == nil && st.Size() < x.state.Offset {
 		file.Close()
-		return nil, usagef("export: %s is shorter than checkpoint %s says", path, f.checkpoint).withHint("Start again with --force.")
+		return nil, cli.Usagef("export: %s is shorter than checkpoint %s says", path, f.checkpoint).WithHint("Start again with --force.")
 	}
 	if f.resume {
 		err = file.Truncate(x.state.Offset)
@@ -227,6 +228,6 @@ func (x *exporter) save() error {
 	return saveCheckpoint(x.path, x.state)
 }
 
-func (x *exporter) gauge() gauge {
-	return gauge{done: math.Float64frombits(x.part.Load()), count: x.count.Load()}
+func (x *exporter) gauge() cli.Gauge {
+	return cli.Gauge{Done: math.Float64frombits(x.part.Load()), Count: x.count.Load()}
 }

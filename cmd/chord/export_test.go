@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 )
 
@@ -72,7 +73,7 @@ func TestExportResume(t *testing.T) {
 		}
 		return nil
 	}
-	if got, want := w.chord(t, "export", broken), exitOther; got != want {
+	if got, want := w.chord(t, "export", broken), cli.ExitOther; got != want {
 		t.Fatalf("exit code: got %d, want %d", got, want)
 	}
 	// What was written after the last checkpoint, for example half a line, goes away.
@@ -105,7 +106,7 @@ func TestExportDoesNotOverwrite(t *testing.T) {
 	w := newWorld()
 	path := filepath.Join(t.TempDir(), "dump")
 	w.must(t, "export", path)
-	if got, want := w.chord(t, "export", path), exitUsage; got != want {
+	if got, want := w.chord(t, "export", path), cli.ExitUsage; got != want {
 		t.Errorf("second export: exit code: got %d, want %d", got, want)
 	}
 	w.must(t, "export", path, "--force")
@@ -115,7 +116,7 @@ func TestExportMakesNoFileWithoutRing(t *testing.T) {
 	w := newWorld()
 	w.ring.down = goldenFailures["refused"]
 	path := filepath.Join(t.TempDir(), "dump")
-	if got, want := w.chord(t, "export", path), exitUnavailable; got != want {
+	if got, want := w.chord(t, "export", path), cli.ExitUnavailable; got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
 	wantNoFile(t, path)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -202,7 +203,7 @@ func (w *world) chord(t *testing.T, args ...string) int {
 // must runs a command line that has to succeed and returns what it printed.
 func (w *world) must(t *testing.T, args ...string) string {
 	t.Helper()
-	if code := w.chord(t, args...); code != exitOK {
+	if code := w.chord(t, args...); code != cli.ExitOK {
 		t.Fatalf("chord %q: exit code %d\n%s", args, code, w.err.String())
 	}
 	return w.out.String()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -212,7 +213,7 @@ func TestErrorJSON(t *testing.T) {
 		w := newWorld()
 		w.ring.down = down
 		code := w.chord(t, "get", "k", "-o", "json")
-		if code == exitOK {
+		if code == cli.ExitOK {
 			t.Errorf("%s: exit code 0", name)
 		}
 		if w.out.Len() > 0 {
@@ -243,7 +244,7 @@ func TestErrorJSON(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	w := newWorld()
 	w.ring.down = goldenFailures["interrupted"]
-	if got, want := w.chord(t, "get", "k"), exitInterrupted; got != want {
+	if got, want := w.chord(t, "get", "k"), cli.ExitInterrupted; got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
 }

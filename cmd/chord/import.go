@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 type importFlags struct {
@@ -51,7 +53,7 @@ kill also what was acknowledged in its last second). The checkpoint is deleted w
   chord import dump.jsonl --in-flight 256 --consistency all
   chord import dump.jsonl --resume
   awk '{print $1 "\t" $2}' table | chord import -`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.importFile(cmd.Context(), args[0], f) },
 	}
 	fl := cmd.Flags()
@@ -62,7 +64,7 @@ kill also what was acknowledged in its last second). The checkpoint is deleted w
 	fl.BoolVar(&f.skipBad, "skip-bad", false, "report malformed lines and leave them out")
 	fl.BoolVar(&f.resume, "resume", false, "go on where the checkpoint says")
 	fl.StringVar(&f.checkpoint, "checkpoint", "", "`file` for the checkpoint (default FILE.checkpoint; none for standard input)")
-	completeWith(cmd, "format", "auto", "json", "tsv", "keys")
+	cli.CompleteWith(cmd, "format", "auto", "json", "tsv", "keys")
 	return cmd
 }
 
@@ -70,21 +72,21 @@ func (f *importFlags) check(path string) error {
 	switch lineFormat(f.format) {
 	case formatAuto, formatJSON, formatTSV, formatKeys:
 	default:
-		return usagef("--format %q: want auto, json, tsv or keys", f.format)
+		return cli.Usagef("--format %q: want auto, json, tsv or keys", f.format)
 	}
 	switch {
 	case f.inFlight < 1 || f.inFlight > 1<<16:
-		return usagef("--in-flight %d: want 1 to %d", f.inFlight, 1<<16)
+		return cli.Usagef("--in-flight %d: want 1 to %d", f.inFlight, 1<<16)
 	case f.retryFor < 0:
-		return usagef("--retry-for %v: want at least 0", f.retryFor)
+		return cli.Usagef("--retry-for %v: want at least 0", f.retryFor)
 	case f.maxFailures < 1:
-		return usagef("--max-failures %d: want at least 1", f.maxFailures)
+		return cli.Usagef("--max-failures %d: want at least 1", f.maxFailures)
 	}
 	if f.checkpoint == "" && path != "-" {
 		f.checkpoint = path + ".checkpoint"
 	}
 	if f.resume && f.checkpoint == "" {
-		return usagef("--resume from standard input needs --checkpoint")
+		return cli.Usagef("--resume from standard input needs --checkpoint")
 	}
 	return nil
 }
@@ -104,8 +106,8 @@ func (a *app) importFile(ctx context.Context, path string, f importFlags) error 
 			return err
 		}
 		if from.Input != in.print {
-			return usagef("%s is not, or not any more, the file that checkpoint %s belongs to", path, f.checkpoint).
-				withHint("Leave out --resume to import it from the beginning.")
+			return cli.Usagef("%s is not, or not any more, the file that checkpoint %s belongs to", path, f.checkpoint).
+				WithHint("Leave out --resume to import it from the beginning.")
 		}
 	}
 	from.Input = in.print
@@ -145,14 +147,14 @@ func (a *app) importFrom(ctx context.Context, in *input, f importFlags, from imp
 		return err
 	}
 	saver := startSaver(f.checkpoint, im)
-	bar := startProgress(a.progressTo(), "import", "lines", a.width, func() gauge {
+	bar := a.startProgress("import", "lines", func() cli.Gauge {
 		r, offset := im.counts()
-		return gauge{done: in.part(offset), count: r.Acknowledged, suffix: failedSuffix(r)}
+		return cli.Gauge{Done: in.part(offset), Count: r.Acknowledged, Suffix: failedSuffix(r)}
 	})
 	began := time.Now()
 	stopped := im.run(ctx, newLineReader(in, start, maxLineBytes(cfg.limits)))
 	took := time.Since(began)
-	bar.stop()
+	bar.Stop()
 	state := im.checkpoint()
 	complete := stopped == nil && len(state.Redo) == 0
 	saveErr := saver.stop(complete)
@@ -167,7 +169,7 @@ func failedSuffix(r importResult) string {
 	if r.Failed == 0 {
 		return ""
 	}
-	return ", " + groupDigits(r.Failed) + " failed"
+	return ", " + cli.GroupDigits(r.Failed) + " failed"
 }
 
 // validate checks every line of a file before anything is sent.
@@ -178,10 +180,10 @@ func (a *app) validate(ctx context.Context, in *input, cfg importConfig) error {
 	defer in.rewind()
 	r := newLineReader(in, lineRef{Line: 1}, maxLineBytes(cfg.limits))
 	var lines, offset atomic.Int64
-	bar := startProgress(a.progressTo(), "check", "lines", a.width, func() gauge {
-		return gauge{done: in.part(offset.Load()), count: lines.Load()}
+	bar := a.startProgress("check", "lines", func() cli.Gauge {
+		return cli.Gauge{Done: in.part(offset.Load()), Count: lines.Load()}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	for ctx.Err() == nil {
 		line, at, err := r.read()
 		lines.Store(at.Line)
@@ -198,8 +200,8 @@ func (a *app) validate(ctx context.Context, in *input, cfg importConfig) error {
 			}
 		}
 		if err != nil {
-			return usagef("%s: line %d: %v", in.name, at.Line, err).
-				withHint("Nothing was sent. Correct the line, or leave out such lines with --skip-bad.")
+			return cli.Usagef("%s: line %d: %v", in.name, at.Line, err).
+				WithHint("Nothing was sent. Correct the line, or leave out such lines with --skip-bad.")
 		}
 	}
 	return context.Cause(ctx)
@@ -216,10 +218,10 @@ func (a *app) reportImport(r importResult, took time.Duration, checkpoint string
 			Complete       bool    `json:"complete"`
 		}{r, int64(took), rate, complete})
 	}
-	a.printf("%s: %s acknowledged, %s failed, %s skipped, in %s (%s/s)\n", plural(r.Lines, "line"), groupDigits(r.Acknowledged),
-		groupDigits(r.Failed), groupDigits(r.Skipped), roundDuration(took), groupDigits(int64(rate)))
+	a.printf("%s: %s acknowledged, %s failed, %s skipped, in %s (%s/s)\n", plural(r.Lines, "line"), cli.GroupDigits(r.Acknowledged),
+		cli.GroupDigits(r.Failed), cli.GroupDigits(r.Skipped), roundDuration(took), cli.GroupDigits(int64(rate)))
 	for _, code := range slices.Sorted(maps.Keys(r.Errors)) {
-		a.printf("  %-16s %s\n", code, groupDigits(r.Errors[code]))
+		a.printf("  %-16s %s\n", code, cli.GroupDigits(r.Errors[code]))
 	}
 	if !complete && checkpoint != "" {
 		a.note("The checkpoint is %s: the same command with --resume sends the rest.", checkpoint)
@@ -231,18 +233,18 @@ func (a *app) reportImport(r importResult, took time.Duration, checkpoint string
 func importError(r importResult, stopped error) error {
 	switch {
 	case errors.Is(stopped, errTooManyFailures):
-		return &failure{
-			exit: exitOther, code: "INCOMPLETE", retryable: true,
-			message: fmt.Sprintf("import stopped: %s failed", plural(r.Failed, "line")),
-			hint:    `Look at the ring with "chord ring", then go on with --resume.`,
+		return &cli.Failure{
+			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
+			Message: fmt.Sprintf("import stopped: %s failed", plural(r.Failed, "line")),
+			Hint:    `Look at the ring with "chord ring", then go on with --resume.`,
 		}
 	case stopped != nil:
 		return stopped
 	case r.Failed > 0:
-		return &failure{
-			exit: exitOther, code: "INCOMPLETE", retryable: true,
-			message: fmt.Sprintf("import incomplete: %s failed", plural(r.Failed, "line")),
-			hint:    "The same command with --resume tries them again.",
+		return &cli.Failure{
+			Exit: cli.ExitOther, Code: "INCOMPLETE", Retryable: true,
+			Message: fmt.Sprintf("import incomplete: %s failed", plural(r.Failed, "line")),
+			Hint:    "The same command with --resume tries them again.",
 		}
 	}
 	return nil
@@ -262,7 +264,7 @@ func (b *badLines) report(_ lineRef, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.left--; b.left >= 0 {
-		b.a.note("%s%s", b.a.clearLine(), explain(err).message)
+		b.a.note("%s%s", b.a.clearLine(), explain(err).Message)
 	} else if b.left == -1 {
 		b.a.note("%sMore such lines are only counted.", b.a.clearLine())
 	}

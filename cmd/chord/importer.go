@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 )
 
@@ -128,7 +129,7 @@ func (im *importer) feed(ctx context.Context, r *lineReader, jobs chan<- job) er
 		if err != nil {
 			err = fmt.Errorf("line %d: %w", at.Line, err)
 			if !im.cfg.skipBad {
-				return usagef("%v", err).withHint("All lines before it were sent. Correct the line and go on with --resume, or leave out such lines with --skip-bad.")
+				return cli.Usagef("%v", err).WithHint("All lines before it were sent. Correct the line and go on with --resume, or leave out such lines with --skip-bad.")
 			}
 			im.bad(at, err)
 			im.skip(at, r.next)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 )
 
@@ -92,7 +93,7 @@ func TestImportResumeAfterInterruption(t *testing.T) {
 		}
 		return nil
 	}
-	if got, want := w.run(ctx, []string{"import", path, "--in-flight", "32"}), exitInterrupted; got != want {
+	if got, want := w.run(ctx, []string{"import", path, "--in-flight", "32"}), cli.ExitInterrupted; got != want {
 		t.Fatalf("exit code: got %d, want %d\n%s", got, want, w.err.String())
 	}
 	if got := len(w.ring.records); got < lines/3 || got > lines/3+64 {
@@ -120,7 +121,7 @@ func TestImportResumeFailedLines(t *testing.T) {
 		}
 		return nil
 	}
-	if got, want := w.chord(t, "import", path, "--retry-for", "0s"), exitOther; got != want {
+	if got, want := w.chord(t, "import", path, "--retry-for", "0s"), cli.ExitOther; got != want {
 		t.Fatalf("exit code: got %d, want %d\n%s", got, want, w.err.String())
 	}
 	if got, want := w.out.String(), "1,000 lines: 900 acknowledged, 100 failed"; !strings.HasPrefix(got, want) {
@@ -226,7 +227,7 @@ func TestImportLastLineWins(t *testing.T) {
 		}
 		return nil
 	}
-	if got, want := w.chord(t, "import", path, "--retry-for", "0s"), exitOther; got != want {
+	if got, want := w.chord(t, "import", path, "--retry-for", "0s"), cli.ExitOther; got != want {
 		t.Fatalf("exit code: got %d, want %d", got, want)
 	}
 	w.ring.fail = nil
@@ -243,7 +244,7 @@ func TestImportMalformedLine(t *testing.T) {
 	path := writeFile(t, content)
 
 	w := newWorld()
-	if got, want := w.chord(t, "import", path), exitUsage; got != want {
+	if got, want := w.chord(t, "import", path), cli.ExitUsage; got != want {
 		t.Errorf("file: exit code: got %d, want %d", got, want)
 	}
 	if got, want := w.err.String(), "line 3: no TAB between key and value"; !strings.Contains(got, want) {
@@ -254,7 +255,7 @@ func TestImportMalformedLine(t *testing.T) {
 	}
 
 	w.stdin = strings.NewReader(content)
-	if got, want := w.chord(t, "import", "-"), exitUsage; got != want {
+	if got, want := w.chord(t, "import", "-"), cli.ExitUsage; got != want {
 		t.Errorf("stdin: exit code: got %d, want %d", got, want)
 	}
 	if got, want := len(w.ring.records), 2; got != want {
@@ -278,7 +279,7 @@ func TestImportLimits(t *testing.T) {
 		"long line":  "a\t1\n" + strings.Repeat("v", 10<<20) + "\n",
 	} {
 		w := newWorld()
-		if got, want := w.chord(t, "import", writeFile(t, content)), exitUsage; got != want {
+		if got, want := w.chord(t, "import", writeFile(t, content)), cli.ExitUsage; got != want {
 			t.Errorf("%s: exit code: got %d, want %d", name, got, want)
 		}
 		if got, want := w.err.String(), "line 2: "; !strings.Contains(got, want) {
@@ -294,7 +295,7 @@ func TestImportStopsWhenAllFails(t *testing.T) {
 	w := newWorld()
 	w.ring.fail = func(node.Op, int) error { return node.ErrUnreachable }
 	path := writeLines(t, 5000)
-	if got, want := w.chord(t, "import", path, "--retry-for", "0s", "--max-failures", "50", "-o", "json"), exitOther; got != want {
+	if got, want := w.chord(t, "import", path, "--retry-for", "0s", "--max-failures", "50", "-o", "json"), cli.ExitOther; got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
 	var got struct {
@@ -316,7 +317,7 @@ func TestImportRefusesAnotherFile(t *testing.T) {
 	if err := saveCheckpoint(path+".checkpoint", importCheckpoint{Line: 5, Offset: 50, Input: fingerprint{Size: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := w.chord(t, "import", path, "--resume"), exitUsage; got != want {
+	if got, want := w.chord(t, "import", path, "--resume"), cli.ExitUsage; got != want {
 		t.Errorf("exit code: got %d, want %d", got, want)
 	}
 	if got, want := w.err.String(), "the file that checkpoint"; !strings.Contains(got, want) {
@@ -330,7 +331,7 @@ func TestImportStdinResume(t *testing.T) {
 	checkpoint := filepath.Join(t.TempDir(), "cp")
 	w := newWorld()
 	w.stdin = strings.NewReader(content)
-	if got, want := w.chord(t, "import", "-", "--checkpoint", checkpoint), exitUsage; got != want {
+	if got, want := w.chord(t, "import", "-", "--checkpoint", checkpoint), cli.ExitUsage; got != want {
 		t.Fatalf("exit code: got %d, want %d", got, want)
 	}
 	w.stdin = strings.NewReader("a\t1\nb\t2\nc\t3\n")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // input is the file of an import, or standard input.
@@ -24,14 +26,14 @@ func (a *app) openInput(path string) (*input, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, usagef("import: %v", err)
+			return nil, cli.Usagef("import: %v", err)
 		}
 		return nil, fmt.Errorf("import: %w", err)
 	}
 	in := &input{Reader: f, name: path, print: fingerprint{Size: -1}, close: f.Close}
 	st, err := f.Stat()
 	if err == nil && st.IsDir() {
-		err = usagef("import: %s is a directory", path)
+		err = cli.Usagef("import: %s is a directory", path)
 	}
 	if err == nil && st.Mode().IsRegular() {
 		in.file = f
@@ -69,7 +71,7 @@ func (in *input) detect(maxLine int) (lineFormat, error) {
 			format, err = detectFormat(line)
 		}
 		if err != nil {
-			return "", usagef("%s: line %d: %v", in.name, at.Line, err)
+			return "", cli.Usagef("%s: line %d: %v", in.name, at.Line, err)
 		}
 		return format, nil
 	}
@@ -88,7 +90,7 @@ func (in *input) skipTo(offset int64) error {
 	}
 	_, err := io.CopyN(io.Discard, in, offset)
 	if errors.Is(err, io.EOF) {
-		return usagef("%s ends before the place to resume at", in.name)
+		return cli.Usagef("%s ends before the place to resume at", in.name)
 	}
 	return err
 }

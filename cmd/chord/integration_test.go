@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/ring"
@@ -140,41 +141,41 @@ func TestRealRing(t *testing.T) {
 	processes := startRing(t, 4)
 	one := processes[:1]
 
-	runReal(t, exitOK, one, "put", "hello", "world")
-	if got, _ := runReal(t, exitOK, one, "get", "hello", "--consistency", "all"); got != "world" {
+	runReal(t, cli.ExitOK, one, "put", "hello", "world")
+	if got, _ := runReal(t, cli.ExitOK, one, "get", "hello", "--consistency", "all"); got != "world" {
 		t.Errorf("get: got %q, want world", got)
 	}
-	runReal(t, exitOK, one, "put", "--key-hex", "00ff", "nul and no UTF-8")
-	if got, _ := runReal(t, exitOK, processes[1:2], "get", "--key-hex", "00ff"); got != "nul and no UTF-8" {
+	runReal(t, cli.ExitOK, one, "put", "--key-hex", "00ff", "nul and no UTF-8")
+	if got, _ := runReal(t, cli.ExitOK, processes[1:2], "get", "--key-hex", "00ff"); got != "nul and no UTF-8" {
 		t.Errorf("get of bytes: got %q", got)
 	}
-	runReal(t, exitNotFound, one, "get", "nothing")
-	runReal(t, exitUsage, one, "put", strings.Repeat("k", 1025), "v")
-	runReal(t, exitUsage, one, "put", "k", "@missing")
+	runReal(t, cli.ExitNotFound, one, "get", "nothing")
+	runReal(t, cli.ExitUsage, one, "put", strings.Repeat("k", 1025), "v")
+	runReal(t, cli.ExitUsage, one, "put", "k", "@missing")
 
-	out, _ := runReal(t, exitOK, one, "lookup", "hello", "--trace")
+	out, _ := runReal(t, cli.ExitOK, one, "lookup", "hello", "--trace")
 	wantContains(t, out, "owns the key", "owner    ", "replica  ", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c")
-	out, _ = runReal(t, exitOK, one, "ring", "--check")
+	out, _ = runReal(t, cli.ExitOK, one, "ring", "--check")
 	wantContains(t, out, processes[0].addr, processes[3].addr, "ok")
-	out, _ = runReal(t, exitOK, one, "ring", "--svg", "-")
+	out, _ = runReal(t, cli.ExitOK, one, "ring", "--svg", "-")
 	if got, want := parseSVG(t, []byte(out))["path"], 8; got != want {
 		t.Errorf("ring --svg: got %d arcs, want %d", got, want)
 	}
-	out, _ = runReal(t, exitOK, one, "status", "--check")
+	out, _ = runReal(t, cli.ExitOK, one, "status", "--check")
 	wantContains(t, out, "at "+processes[0].addr, "health    ok", "memory")
-	out, _ = runReal(t, exitOK, one, "bench", "mixed", "--duration", "300ms", "--warmup", "50ms", "--keys", "200", "-o", "json")
+	out, _ = runReal(t, cli.ExitOK, one, "bench", "mixed", "--duration", "300ms", "--warmup", "50ms", "--keys", "200", "-o", "json")
 	var bench loadJSON
 	if err := json.Unmarshal([]byte(out), &bench); err != nil || bench.Operations == 0 || bench.Failed != 0 {
 		t.Errorf("bench: got %+v, error %v", bench, err)
 	}
-	runReal(t, exitOK, one, "del", "hello")
-	runReal(t, exitNotFound, one, "del", "hello")
+	runReal(t, cli.ExitOK, one, "del", "hello")
+	runReal(t, cli.ExitNotFound, one, "del", "hello")
 
-	runReal(t, exitOK, one, "drain", "--yes")
-	runReal(t, exitUnhealthy, one, "status", "--check", "-q")
-	runReal(t, exitOK, one, "drain", "--undo")
-	runReal(t, exitOK, one, "status", "--check", "-q")
-	runReal(t, exitOK, processes[3:], "leave", "--yes")
+	runReal(t, cli.ExitOK, one, "drain", "--yes")
+	runReal(t, cli.ExitUnhealthy, one, "status", "--check", "-q")
+	runReal(t, cli.ExitOK, one, "drain", "--undo")
+	runReal(t, cli.ExitOK, one, "status", "--check", "-q")
+	runReal(t, cli.ExitOK, processes[3:], "leave", "--yes")
 	if processes[3].core.Ready() {
 		t.Error("leave: the process still is a member")
 	}
@@ -195,12 +196,12 @@ func TestRealImportSurvivesDeath(t *testing.T) {
 		processes[3].stop()
 	}()
 	// The dead one is among the servers, and first.
-	out, _ := runReal(t, exitOK, []*liveProcess{processes[3], processes[0]}, "import", path)
+	out, _ := runReal(t, cli.ExitOK, []*liveProcess{processes[3], processes[0]}, "import", path)
 	<-killed
-	wantContains(t, out, fmt.Sprintf("%s acknowledged, 0 failed", groupDigits(lines)))
+	wantContains(t, out, fmt.Sprintf("%s acknowledged, 0 failed", cli.GroupDigits(lines)))
 
 	dump := filepath.Join(t.TempDir(), "dump")
-	runReal(t, exitOK, processes[:1], "export", dump, "--format", "tsv")
+	runReal(t, cli.ExitOK, processes[:1], "export", dump, "--format", "tsv")
 	want := make(map[string]bool)
 	for line := range strings.Lines(readText(t, path)) {
 		want[line] = true
@@ -221,19 +222,19 @@ func TestRealRefusals(t *testing.T) {
 	gone := startRing(t, 1)
 	gone[0].stop()
 	for _, args := range [][]string{{"get", "k"}, {"put", "k", "v"}, {"lookup", "k"}, {"ring"}, {"status"}, {"bench", "put"}, {"import", writeLines(t, 3)}, {"export"}} {
-		_, errs := runReal(t, exitUnavailable, gone, args...)
+		_, errs := runReal(t, cli.ExitUnavailable, gone, args...)
 		wantContains(t, errs, "cannot reach "+gone[0].addr+": connection refused", "CHORD_SERVER")
 	}
 	web := &liveProcess{addr: listenWith(t, func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n") })}
-	_, errs := runReal(t, exitUnavailable, []*liveProcess{web}, "get", "k")
+	_, errs := runReal(t, cli.ExitUnavailable, []*liveProcess{web}, "get", "k")
 	wantContains(t, errs, web.addr+" answers, but not as a chordd")
 	ring := startRing(t, 1)
-	_, errs = runReal(t, exitUnavailable, []*liveProcess{{addr: ring[0].admin}}, "get", "k")
+	_, errs = runReal(t, cli.ExitUnavailable, []*liveProcess{{addr: ring[0].admin}}, "get", "k")
 	wantContains(t, errs, ring[0].admin+" answers, but not as a chordd")
-	_, errs = runReal(t, exitUnavailable, ring, "status", "--admin", ring[0].addr)
+	_, errs = runReal(t, cli.ExitUnavailable, ring, "status", "--admin", ring[0].addr)
 	wantContains(t, errs, "answers, but not as a chordd's admin listener")
 	mute := &liveProcess{addr: listenWith(t, func(c net.Conn) { <-t.Context().Done() })}
-	_, errs = runReal(t, exitUnknown, []*liveProcess{mute}, "get", "k", "--timeout", "300ms")
+	_, errs = runReal(t, cli.ExitUnknown, []*liveProcess{mute}, "get", "k", "--timeout", "300ms")
 	wantContains(t, errs, "accepts connections, but does not answer")
 }
 
@@ -250,17 +251,17 @@ func TestRealInterrupt(t *testing.T) {
 		interrupt()
 	}()
 	a, _, errs := realApp(processes...)
-	if got, want := a.run(ctx, []string{"import", path}), exitInterrupted; got != want {
+	if got, want := a.run(ctx, []string{"import", path}), cli.ExitInterrupted; got != want {
 		t.Fatalf("exit code: got %d, want %d\n%s", got, want, errs)
 	}
 	if _, err := os.Stat(path + ".checkpoint"); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := runReal(t, exitOK, processes, "import", path, "--resume")
+	out, _ := runReal(t, cli.ExitOK, processes, "import", path, "--resume")
 	if strings.HasPrefix(out, "8,000 lines") {
 		t.Errorf("the resumed import put all lines again: %s", out)
 	}
-	out, _ = runReal(t, exitOK, processes, "export", "-")
+	out, _ = runReal(t, cli.ExitOK, processes, "export", "-")
 	if got := strings.Count(out, "\n"); got != lines {
 		t.Errorf("export: got %d lines, want %d", got, lines)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/rpc"
 )
@@ -26,9 +27,9 @@ func (l limits) check(p pair) error {
 	case len(p.key) == 0:
 		return fmt.Errorf("%w: the key is empty", node.ErrInvalid)
 	case len(p.key) > l.keyBytes:
-		return fmt.Errorf("%w: the key has %s bytes, the limit is %s", node.ErrInvalid, groupDigits(int64(len(p.key))), groupDigits(int64(l.keyBytes)))
+		return fmt.Errorf("%w: the key has %s bytes, the limit is %s", node.ErrInvalid, cli.GroupDigits(int64(len(p.key))), cli.GroupDigits(int64(l.keyBytes)))
 	case len(p.value) > l.valueBytes:
-		return fmt.Errorf("%w: the value has %s bytes, the limit is %s", node.ErrInvalid, groupDigits(int64(len(p.value))), groupDigits(int64(l.valueBytes)))
+		return fmt.Errorf("%w: the value has %s bytes, the limit is %s", node.ErrInvalid, cli.GroupDigits(int64(len(p.value))), cli.GroupDigits(int64(l.valueBytes)))
 	}
 	return nil
 }

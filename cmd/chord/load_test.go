@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 )
 
@@ -52,9 +53,9 @@ func TestBenchCountsErrorsByKind(t *testing.T) {
 		}
 		return nil
 	}
-	code := w.chord(t, "bench", "get", "--duration", "100ms", "--warmup", "0s", "--preload=false", "--clients", "4", "-o", "json")
-	if code != exitOther {
-		t.Errorf("exit code: got %d, want %d", code, exitOther)
+	code := w.chord(t, "bench", "get", "--duration", "1s", "--warmup", "0s", "--preload=false", "--clients", "4", "-o", "json")
+	if code != cli.ExitOther {
+		t.Errorf("exit code: got %d, want %d", code, cli.ExitOther)
 	}
 	var got loadJSON
 	if err := json.Unmarshal(w.out.Bytes(), &got); err != nil {
@@ -70,7 +71,7 @@ func TestBenchInterrupted(t *testing.T) {
 	w := newWorld()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, context.Canceled)
 	defer cancel()
-	if got, want := w.run(ctx, []string{"bench", "put", "--duration", "1h", "--warmup", "0s"}), exitInterrupted; got != want {
+	if got, want := w.run(ctx, []string{"bench", "put", "--duration", "1h", "--warmup", "0s"}), cli.ExitInterrupted; got != want {
 		t.Errorf("exit code: got %d, want %d\n%s", got, want, w.err.String())
 	}
 	if got, want := w.out.String(), " ops/s, "; !strings.Contains(got, want) {
@@ -91,7 +92,7 @@ func TestBenchPreload(t *testing.T) {
 		}
 	}
 	w.ring.fail = func(_ node.Op, n int) error { return errors.New("broken") }
-	if got, want := w.chord(t, "bench", "get", "--duration", "50ms"), exitOther; got != want {
+	if got, want := w.chord(t, "bench", "get", "--duration", "50ms"), cli.ExitOther; got != want {
 		t.Errorf("preload that fails: exit code: got %d, want %d", got, want)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // errNotFound: the key has no value.
@@ -66,7 +68,7 @@ func errorKind(err error) string {
 	if errors.Is(err, errNotFound) {
 		return "NOT_FOUND"
 	}
-	return explain(err).code
+	return explain(err).Code
 }
 
 // loadReport is what a run of the load generator measured.
@@ -191,17 +193,17 @@ func (r *loadReport) print(w io.Writer, servers []string) {
 	c := r.cfg
 	pace := "as fast as answers come"
 	if c.rate > 0 {
-		pace = fmt.Sprintf("at %s ops/s", groupDigits(int64(c.rate)))
+		pace = fmt.Sprintf("at %s ops/s", cli.GroupDigits(int64(c.rate)))
 	}
 	fmt.Fprintf(w, "%s: %d clients %s, %s keys %s, %d-byte values, consistency %s, seed %d\n", c.work, c.clients, pace,
-		groupDigits(int64(c.keys)), c.dist, c.size, c.level, c.seed)
+		cli.GroupDigits(int64(c.keys)), c.dist, c.size, c.level, c.seed)
 	fmt.Fprintf(w, "ring: %s, measured %s after %s of warm-up\n\n", shortList(servers), roundDuration(r.elapsed), roundDuration(c.warmup))
-	fmt.Fprintf(w, "%s ops/s, %s operations, %s failed\n", groupDigits(int64(r.perSecond())), groupDigits(r.all.TotalCount()), groupDigits(r.failed()))
+	fmt.Fprintf(w, "%s ops/s, %s operations, %s failed\n", cli.GroupDigits(int64(r.perSecond())), cli.GroupDigits(r.all.TotalCount()), cli.GroupDigits(r.failed()))
 	for _, code := range slices.Sorted(maps.Keys(r.errors)) {
-		fmt.Fprintf(w, "  %-16s %s\n", code, groupDigits(r.errors[code]))
+		fmt.Fprintf(w, "  %-16s %s\n", code, cli.GroupDigits(r.errors[code]))
 	}
 	if r.unsent > 0 {
-		fmt.Fprintf(w, "%s operations were due but never sent: the ring cannot keep up with --rate, or --clients is too small\n", groupDigits(r.unsent))
+		fmt.Fprintf(w, "%s operations were due but never sent: the ring cannot keep up with --rate, or --clients is too small\n", cli.GroupDigits(r.unsent))
 	}
 	if r.all.TotalCount() == 0 {
 		return
@@ -219,7 +221,7 @@ func (r *loadReport) printPercentiles(w io.Writer) {
 		if h == nil {
 			continue
 		}
-		fmt.Fprintf(tw, "%s\t%s\t", opKind(kind), groupDigits(h.TotalCount()))
+		fmt.Fprintf(tw, "%s\t%s\t", opKind(kind), cli.GroupDigits(h.TotalCount()))
 		ns := latencies(h)
 		for _, name := range []string{"mean", "p50", "p90", "p99", "p999", "max"} {
 			fmt.Fprintf(tw, "%s\t", roundDuration(time.Duration(ns[name])))
@@ -254,7 +256,7 @@ func printHistogram(w io.Writer, h *hdrhistogram.Histogram) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, r := range rows {
 		share := float64(r.count) / float64(h.TotalCount())
-		fmt.Fprintf(tw, "<= %s\t%s\t%.2f%%\t  %s\n", roundDuration(r.upTo), groupDigits(r.count), 100*share,
+		fmt.Fprintf(tw, "<= %s\t%s\t%.2f%%\t  %s\n", roundDuration(r.upTo), cli.GroupDigits(r.count), 100*share,
 			strings.Repeat("█", int(share*width+0.5)))
 	}
 	tw.Flush()
@@ -270,13 +272,4 @@ func latencySteps() (steps []time.Duration) {
 			}
 		}
 	}
-}
-
-// groupDigits writes 1234567 as 1,234,567.
-func groupDigits(n int64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

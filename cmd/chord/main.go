@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/rpc"
 )
@@ -61,59 +61,44 @@ func (a *app) run(ctx context.Context, args []string) int {
 	var silent errSilent
 	switch {
 	case err == nil:
-		return exitOK
+		return cli.ExitOK
 	case errors.As(err, &silent):
 		return silent.exit
 	}
 	f := a.enrich(ctx, explain(err))
-	f.print(a.stderr, a.json() || wantsJSON(args), a.styleFor(a.stderrTTY))
-	return f.exit
+	f.Print(a.stderr, program, a.json() || cli.WantsJSON(args), a.styleFor(a.stderrTTY))
+	return f.Exit
 }
 
 // maxDiagnosed bounds the addresses that a command looks at after it has failed.
 const maxDiagnosed = 3
 
 // enrich looks at the addresses that could not be reached and says what is there, in a second of a command that has failed anyway.
-func (a *app) enrich(ctx context.Context, f *failure) *failure {
-	if f.exit != exitUnavailable && f.exit != exitUnknown || len(f.attempted) == 0 {
+func (a *app) enrich(ctx context.Context, f *cli.Failure) *cli.Failure {
+	var oe *rpc.OpError // what addresses were asked for
+	if f.Exit != cli.ExitUnavailable && f.Exit != cli.ExitUnknown || len(f.Attempted) == 0 || !errors.As(f.Err, &oe) {
 		return f
 	}
-	looked := f.attempted[:min(len(f.attempted), maxDiagnosed)]
+	looked := f.Attempted[:min(len(f.Attempted), maxDiagnosed)]
 	var reasons []string
 	for _, addr := range looked {
 		err := a.diagnose(ctx, addr)
 		switch {
-		case errors.Is(err, errNotChord) && f.exit == exitUnavailable:
-			g := explain(fmt.Errorf("%s%s %w", opPrefix(f.op), addr, err))
-			g.attempted = f.attempted
+		case errors.Is(err, errNotChord) && f.Exit == cli.ExitUnavailable:
+			g := explain(fmt.Errorf("%s%s %w", opPrefix(oe), addr, err))
+			g.Attempted = f.Attempted
 			return g
 		case errors.Is(err, errNobody):
 			reasons = append(reasons, addr+": "+err.Error())
 		case err != nil:
-			f.hint = addr + " " + err.Error() + ". " + f.hint
+			f.Hint = addr + " " + err.Error() + ". " + f.Hint
 		}
 	}
-	if f.exit == exitUnavailable && len(reasons) == len(f.attempted) {
-		if f.code != "UNAVAILABLE" {
-			f.code, f.hint = "UNAVAILABLE", hintUnavailable
+	if f.Exit == cli.ExitUnavailable && len(reasons) == len(f.Attempted) {
+		if f.Code != "UNAVAILABLE" {
+			f.Code, f.Hint = "UNAVAILABLE", hintUnavailable
 		}
-		f.message = fmt.Sprintf("%scannot reach %s (after %s)", opPrefix(f.op), strings.Join(reasons, ", "), roundDuration(f.elapsed))
+		f.Message = fmt.Sprintf("%scannot reach %s (after %s)", opPrefix(oe), strings.Join(reasons, ", "), roundDuration(oe.Elapsed))
 	}
 	return f
-}
-
-// wantsJSON finds -o json in a command line that could not be parsed as a whole.
-func wantsJSON(args []string) bool {
-	if i := slices.Index(args, "--"); i >= 0 {
-		args = args[:i]
-	}
-	for i, arg := range args {
-		switch {
-		case arg == "-ojson", arg == "-o=json", arg == "--output=json":
-			return true
-		case (arg == "-o" || arg == "--output") && i+1 < len(args) && args[i+1] == "json":
-			return true
-		}
-	}
-	return false
 }

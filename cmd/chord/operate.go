@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -28,10 +29,10 @@ its replicas.
 A process that is only restarted need not leave: stop it with SIGTERM and start it again.`,
 		Example: `  chord leave --server 10.0.0.3:7400
   chord leave --server 10.0.0.3:7400 --yes --wait 1h`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wait <= 0 {
-				return usagef("--wait %v: want more than 0", wait)
+				return cli.Usagef("--wait %v: want more than 0", wait)
 			}
 			return a.leave(cmd.Context(), yes, wait)
 		},
@@ -49,19 +50,19 @@ func (a *app) leave(ctx context.Context, yes bool, wait time.Duration) error {
 		}
 		start := time.Now()
 		if _, err := call(ctx, c, "leave", wait, c.Leave, &chordv1.LeaveRequest{}); err != nil {
-			return leaveError(s, err)
+			return leaveError(s, err, time.Since(start))
 		}
 		return a.done(s, "left", fmt.Sprintf("%s has left the ring after %s", s.GetAddr(), roundDuration(time.Since(start))))
 	})
 }
 
-// leaveError is the failure of a leave. The process answered a moment ago: that the connection broke may mean that it left and stopped.
-func leaveError(s *chordv1.StatusResponse, err error) error {
+// leaveError is the failure of a leave after a time. The process answered a moment ago: that the connection broke may mean that it left and stopped.
+func leaveError(s *chordv1.StatusResponse, err error, after time.Duration) error {
 	f := explain(err)
-	if f.code == "UNAVAILABLE" {
-		f.exit, f.code, f.retryable, f.attempted = exitUnknown, "OUTCOME_UNKNOWN", false, nil
-		f.message = fmt.Sprintf("leave: the connection broke after %s: it is unknown whether %s has left", roundDuration(f.elapsed), s.GetAddr())
-		f.hint = `"chord ring" at another process shows whether it has.`
+	if f.Code == "UNAVAILABLE" {
+		f.Exit, f.Code, f.Retryable, f.Attempted = cli.ExitUnknown, "OUTCOME_UNKNOWN", false, nil
+		f.Message = fmt.Sprintf("leave: the connection broke after %s: it is unknown whether %s has left", roundDuration(after), s.GetAddr())
+		f.Hint = `"chord ring" at another process shows whether it has.`
 	}
 	return f
 }
@@ -75,7 +76,7 @@ func newDrain(a *app) *cobra.Command {
 member of the ring and holds its data; --undo makes it take clients again.`,
 		Example: `  chord drain --server 10.0.0.3:7400
   chord drain --server 10.0.0.3:7400 --undo`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.drain(cmd.Context(), yes, undo) },
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -107,7 +108,7 @@ func (a *app) confirm(ctx context.Context, c adminConn, yes bool, consequence st
 		return s, err
 	}
 	if !a.stdinTTY {
-		return nil, usagef("this needs to be confirmed, and standard input is no terminal").withHint("Say --yes.")
+		return nil, cli.Usagef("this needs to be confirmed, and standard input is no terminal").WithHint("Say --yes.")
 	}
 	share := 0.0
 	for _, n := range s.GetNodes() {
@@ -123,7 +124,7 @@ func (a *app) confirm(ctx context.Context, c adminConn, yes bool, consequence st
 	case "y", "yes":
 		return s, nil
 	}
-	return nil, &failure{exit: exitOther, code: "NOT_CONFIRMED", message: "not confirmed: nothing was done"}
+	return nil, &cli.Failure{Exit: cli.ExitOther, Code: "NOT_CONFIRMED", Message: "not confirmed: nothing was done"}
 }
 
 // done reports what a process was made to do.

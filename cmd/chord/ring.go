@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
 )
@@ -33,7 +34,7 @@ are not; the ring mends them within seconds.
   chord ring --svg ring.svg
   chord ring -o json | jq '.nodes[] | select(.error)'
   chord ring --check -q && echo healthy`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.ring(cmd.Context(), svg, check) },
 	}
 	cmd.Flags().StringVar(&svg, "svg", "", "draw the ring to `file`; - is standard output")
@@ -129,7 +130,7 @@ func (a *app) ring(ctx context.Context, svg string, check bool) error {
 		a.printRing(p)
 	}
 	if err == nil && check && len(p.problems) > 0 {
-		return errSilent{exitUnhealthy}
+		return errSilent{cli.ExitUnhealthy}
 	}
 	return err
 }
@@ -155,21 +156,21 @@ func (a *app) printRing(p ringPicture) {
 	fmt.Fprintln(tw, "node\taddress\tshare\tpredecessor\tsuccessor\t")
 	for _, n := range p.nodes {
 		if n.Err != nil {
-			fmt.Fprintf(tw, "%s\t%s\t-\t-\t-\t%s\n", n.Node.ID.Short(), n.Node.Addr, st.red("does not answer"))
+			fmt.Fprintf(tw, "%s\t%s\t-\t-\t-\t%s\n", n.Node.ID.Short(), n.Node.Addr, st.Red("does not answer"))
 			continue
 		}
 		succ := n.Node
 		if len(n.View.Succs) > 0 {
 			succ = n.View.Succs[0]
 		}
-		state := st.green("ok")
+		state := st.Green("ok")
 		switch {
 		case !n.predOK && !n.succOK:
-			state = st.red("wrong neighbors")
+			state = st.Red("wrong neighbors")
 		case !n.predOK:
-			state = st.red("wrong predecessor")
+			state = st.Red("wrong predecessor")
 		case !n.succOK:
-			state = st.red("wrong successor")
+			state = st.Red("wrong successor")
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%.2f%%\t%s\t%s\t%s\n", n.Node.ID.Short(), n.Node.Addr, 100*n.share,
 			n.View.Pred.ID.Short(), succ.ID.Short(), state)
@@ -181,7 +182,7 @@ func (a *app) printRing(p ringPicture) {
 	fmt.Fprintln(a.stdout)
 	printProcesses(a.stdout, p.processes)
 	if len(p.problems) > 0 {
-		fmt.Fprintf(a.stdout, "\n%s:\n", st.red(plural(int64(len(p.problems)), "problem")))
+		fmt.Fprintf(a.stdout, "\n%s:\n", st.Red(plural(int64(len(p.problems)), "problem")))
 		for _, problem := range p.problems {
 			fmt.Fprintln(a.stdout, "  "+problem)
 		}

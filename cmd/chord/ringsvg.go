@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/ring"
 )
 
@@ -188,5 +189,5 @@ func pluralProcesses(n int) string {
 	if n == 1 {
 		return "1 process"
 	}
-	return fmt.Sprintf("%s processes", groupDigits(int64(n)))
+	return fmt.Sprintf("%s processes", cli.GroupDigits(int64(n)))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
@@ -127,7 +128,7 @@ func TestPictureFindsProblems(t *testing.T) {
 	}
 	w := newWorld()
 	w.ring.members = members
-	if got, want := w.chord(t, "ring", "--check"), exitUnhealthy; got != want {
+	if got, want := w.chord(t, "ring", "--check"), cli.ExitUnhealthy; got != want {
 		t.Errorf("ring --check: exit code: got %d, want %d", got, want)
 	}
 	if got, want := w.out.String(), "does not answer"; !strings.Contains(got, want) {

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/chordkv/chord/internal/cli"
 )
+
+// program is the name that errors begin with, and that the names of environment variables begin with in capitals.
+const program = "chord"
 
 // The groups of the overview.
 const (
@@ -40,19 +41,19 @@ stderr too: {"error":{"code","message","hint","attempted","retryable"}}.`
 // newRoot returns the command tree over an app.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "chord",
+		Use:           program,
 		Short:         "Read, write, look into and measure a Chord ring",
 		Long:          rootLong,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
+				return cli.UnknownCommand(cmd, args[0])
 			}
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := setFromEnv(cmd.Flags(), a.lookupEnv); err != nil {
+			if err := cli.SetFromEnv(program, cmd.Flags(), a.lookupEnv); err != nil {
 				return err
 			}
 			return a.globals.check()
@@ -61,7 +62,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupData, Title: "Data:"},
 		&cobra.Group{ID: groupRing, Title: "Ring:"},
@@ -97,115 +98,6 @@ func addGlobalFlags(root *cobra.Command, g *globals) {
 	f.BoolVarP(&g.quiet, "quiet", "q", false, "print results and errors only")
 	f.BoolVar(&g.noColor, "no-color", false, "no colors (also: NO_COLOR)")
 	f.BoolVar(&g.noProgress, "no-progress", false, "no progress bar")
-	completeWith(root, "output", "text", "json")
-	completeWith(root, "consistency", "one", "quorum", "all")
-}
-
-// completeWith offers values for a flag to the shell.
-func completeWith(cmd *cobra.Command, flag string, values ...string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
-		panic(err) // no such flag
-	}
-}
-
-// envName returns the environment variable of a flag.
-func envName(flag string) string {
-	return "CHORD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// setFromEnv gives the flags that the command line does not set their values from the environment.
-func setFromEnv(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var err error
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name == "help" || err != nil {
-			return
-		}
-		if v, ok := lookup(envName(f.Name)); ok && v != "" {
-			if e := flags.Set(f.Name, v); e != nil {
-				err = usagef("environment: %s=%q: %v", envName(f.Name), v, errors.Unwrap(e))
-			}
-		}
-	})
-	return err
-}
-
-// flagError words an error in the flags, with the flag that may have been meant.
-func flagError(cmd *cobra.Command, err error) error {
-	f := usagef("%s%v", commandPrefix(cmd), err)
-	f.hint = fmt.Sprintf("%q shows the flags.", cmd.CommandPath()+" --help")
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
-		if near := nearestFlag(cmd, unknown.GetSpecifiedName()); near != "" {
-			f.hint = fmt.Sprintf("Did you mean --%s? %s", near, f.hint)
-		}
-	}
-	return f
-}
-
-// commandPrefix is "put: ", or nothing for the root.
-func commandPrefix(cmd *cobra.Command) string {
-	if !cmd.HasParent() {
-		return ""
-	}
-	return cmd.Name() + ": "
-}
-
-// nearestFlag returns the flag whose name is closest to what was typed; "" if none is close.
-func nearestFlag(cmd *cobra.Command, typed string) string {
-	best, bestDistance := "", 3
-	consider := func(f *pflag.Flag) {
-		d := editDistance(typed, f.Name)
-		if strings.HasPrefix(f.Name, typed) {
-			d = min(d, 1)
-		}
-		if d < bestDistance {
-			best, bestDistance = f.Name, d
-		}
-	}
-	cmd.Flags().VisitAll(consider)
-	cmd.InheritedFlags().VisitAll(consider)
-	return best
-}
-
-// editDistance is Levenshtein's: the insertions, deletions and substitutions from a to b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// unknownCommand names the command that may have been meant.
-func unknownCommand(cmd *cobra.Command, typed string) error {
-	f := usagef("unknown command %q for %q", typed, cmd.CommandPath())
-	f.hint = fmt.Sprintf("%q shows the commands.", cmd.CommandPath()+" --help")
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(typed); len(near) > 0 {
-		f.hint = fmt.Sprintf("Did you mean %q? %s", cmd.CommandPath()+" "+near[0], f.hint)
-	}
-	return f
-}
-
-// args wraps a check of the positional arguments, so that its error counts as usage.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usagef("%s%v", commandPrefix(cmd), err).withHint("Usage: %s", cmd.UseLine())
-		}
-		return nil
-	}
+	cli.CompleteWith(root, "output", "text", "json")
+	cli.CompleteWith(root, "consistency", "one", "quorum", "all")
 }

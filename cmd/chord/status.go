@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
 )
@@ -25,7 +26,7 @@ whose address it tells itself unless --admin is given.`,
 		Example: `  chord status
   chord status --server 10.0.0.3:7400
   chord status --check -q || echo unhealthy`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), check) },
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "exit code 9 if the process is not ready, is draining, or cannot write")
@@ -45,7 +46,7 @@ func (a *app) status(ctx context.Context, check bool) error {
 			a.printStatus(s)
 		}
 		if err == nil && check && len(unhealthy(s)) > 0 {
-			return errSilent{exitUnhealthy}
+			return errSilent{cli.ExitUnhealthy}
 		}
 		return err
 	})
@@ -79,7 +80,7 @@ func (a *app) printStatus(s *chordv1.StatusResponse) {
 	row("process", "%s at %s", hex.EncodeToString(s.GetProcess()), s.GetAddr())
 	row("cluster", "%s", hex.EncodeToString(s.GetCluster()))
 	row("version", "%s, start number %d, up %s", s.GetVersion(), s.GetIncarnation(), uptime(s.GetStartedMs()))
-	row("health", "%s", st.health(unhealthy(s)))
+	row("health", "%s", healthText(st, unhealthy(s)))
 	row("replicas", "%d of a key, %d to write, %d to read", s.GetReplicas(), s.GetWriteQuorum(), s.GetReadQuorum())
 	row("store", "%s", storeText(s))
 	row("gossip", "%s", gossipText(s.GetGossip()))
@@ -97,11 +98,11 @@ func (a *app) printStatus(s *chordv1.StatusResponse) {
 	tw.Flush()
 }
 
-func (s style) health(why []string) string {
+func healthText(st cli.Style, why []string) string {
 	if len(why) == 0 {
-		return s.green("ok")
+		return st.Green("ok")
 	}
-	return s.red(strings.Join(why, "; "))
+	return st.Red(strings.Join(why, "; "))
 }
 
 func storeText(s *chordv1.StatusResponse) string {

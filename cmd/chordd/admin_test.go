@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -103,8 +104,8 @@ func TestAdminLeave(t *testing.T) {
 	if _, err := admin.Leave(t.Context(), &chordv1.LeaveRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if code := first.exit(t); code != exitOK {
-		t.Errorf("exit code %d, want %d", code, exitOK)
+	if code := first.exit(t); code != cli.ExitOK {
+		t.Errorf("exit code %d, want %d", code, cli.ExitOK)
 	}
 	wantPairValues(t, second)
 }
@@ -118,8 +119,8 @@ func TestAdminLeaveAlone(t *testing.T) {
 	if _, err := admin.Leave(t.Context(), &chordv1.LeaveRequest{}); err == nil || !strings.Contains(err.Error(), "hand over") {
 		t.Errorf("got %v, want an error about handing over", err)
 	}
-	if code := d.exit(t); code != exitFailure {
-		t.Errorf("exit code %d, want %d", code, exitFailure)
+	if code := d.exit(t); code != cli.ExitOther {
+		t.Errorf("exit code %d, want %d", code, cli.ExitOther)
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // TestConfig runs the scripts in testdata/config. Commands:
@@ -47,7 +49,7 @@ func TestConfig(t *testing.T) {
 					}
 					stdout = onlyRows(stdout, rows)
 				}
-				if code != exitOK {
+				if code != cli.ExitOK {
 					stderr += fmt.Sprintf("exit %d\n", code)
 				}
 				return stdout + stderr
@@ -83,7 +85,7 @@ func TestConfigYAMLRoundTrip(t *testing.T) {
 	t.Chdir(t.TempDir())
 	environ := []string{"CHORDD_JOIN=10.0.0.1:7400,10.0.0.2:7400", "CHORDD_STOP_TIMEOUT=90s", "CHORDD_LEAVE_ON_STOP=true"}
 	code, text, stderr := runForTest(t, environ, "config", "-o", "yaml", "--replicas", "5")
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	if err := os.WriteFile("chord.yaml", []byte(text), 0o600); err != nil {
@@ -101,7 +103,7 @@ func TestConfigYAMLRoundTrip(t *testing.T) {
 func configValues(t *testing.T, environ []string, args ...string) map[string]any {
 	t.Helper()
 	code, stdout, stderr := runForTest(t, environ, append([]string{"config", "-o", "json"}, args...)...)
-	if code != exitOK {
+	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
 	var settings map[string]struct{ Value any }
@@ -153,7 +155,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 func TestVersion(t *testing.T) {
 	code, stdout, stderr := runForTest(t, nil, "version", "-o", "json")
 	var got build
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != exitOK {
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != cli.ExitOK {
 		t.Fatalf("exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
 	if got != version() || got.Protocol != "chord.v1" || !strings.HasPrefix(got.Go, "go1.") {
@@ -181,28 +183,7 @@ func TestCompletion(t *testing.T) {
 			}
 		}
 	}
-	if code, stdout, _ := runForTest(t, nil, "completion", "bash"); code != exitOK || !strings.Contains(stdout, "chordd") {
+	if code, stdout, _ := runForTest(t, nil, "completion", "bash"); code != cli.ExitOK || !strings.Contains(stdout, "chordd") {
 		t.Errorf("no bash completion: exit %d", code)
-	}
-}
-
-func TestEditDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"abc", "", 3},
-		{"", "abc", 3},
-		{"join", "join", 0},
-		{"jion", "join", 1},
-		{"joins", "join", 1},
-		{"replcas", "replicas", 1},
-		{"data", "date", 1},
-		{"kitten", "sitting", 3},
-	} {
-		if got := editDistance(test.a, test.b); got != test.want {
-			t.Errorf("%q to %q: got %d, want %d", test.a, test.b, got, test.want)
-		}
 	}
 }

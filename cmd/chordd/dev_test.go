@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // startDevForTest starts the ring of --dev on ports that are free.
@@ -97,8 +99,8 @@ func TestDevStopsOnSignal(t *testing.T) {
 		}
 	}
 	d.signal(syscall.SIGINT)
-	if code := d.exit(t); code != exitOK {
-		t.Errorf("exit code %d, want %d", code, exitOK)
+	if code := d.exit(t); code != cli.ExitOK {
+		t.Errorf("exit code %d, want %d", code, cli.ExitOK)
 	}
 	if log := d.log.text(); log != "" {
 		t.Errorf("a quiet ring logged:\n%s", log)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -12,15 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-)
 
-// Exit codes, the same for all programs of the project (docs/operations.md).
-const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // gcPercent lets the heap grow to five times what is live before it is collected, unless GOGC says otherwise. Most of what a small heap
@@ -55,22 +47,27 @@ func run(ctx context.Context, s surroundings) int {
 	cmd.SetErr(s.stderr)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return cli.ExitOK
 	}
-	fmt.Fprintf(s.stderr, "chordd: %s\n", strings.TrimRight(err.Error(), "\n"))
-	var usage *usageError
+	f := explain(err)
+	f.Print(s.stderr, "chordd", false, cli.Style{})
+	return f.Exit
+}
+
+// explain turns any error into a failure, with what to do about it.
+func explain(err error) *cli.Failure {
+	if f := cli.AsFailure(err); f != nil {
+		return f
+	}
+	f := &cli.Failure{Exit: cli.ExitOther, Message: strings.TrimRight(err.Error(), "\n"), Err: err}
 	var config *configError
 	switch {
-	case errors.As(err, &usage):
-		fmt.Fprintln(s.stderr, `Run "chordd --help" for usage.`)
-		return exitUsage
 	case errors.As(err, &config):
-		fmt.Fprintln(s.stderr, `Run "chordd config" with the same settings to see where each comes from.`)
-		return exitUsage
+		f.Exit, f.Hint = cli.ExitUsage, `Run "chordd config" with the same settings to see where each comes from.`
 	case errors.Is(err, errInterrupted):
-		return exitInterrupted
+		f.Exit = cli.ExitInterrupted
 	}
-	return exitFailure
+	return f
 }
 
 // newRootCommand returns chordd with its subcommands. Without one it serves.
@@ -87,7 +84,12 @@ names; a flag beats the environment, which beats the file. "chordd config" shows
   chordd                                                    # a ring of one, in ./chord-data
   chordd --listen 127.0.0.1:7410 --admin 127.0.0.1:7412 \
          --data ./data2 --join 127.0.0.1:7400               # one more process for it`,
-		Args:          usageArgs(cobra.NoArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return cli.UnknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version().String(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -101,43 +103,10 @@ names; a flag beats the environment, which beats the file. "chordd config" shows
 		},
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.Flags().SortFlags = false
 	root.Flags().AddFlagSet(s.flags)
 	registerCompletions(root, s.flags)
 	root.AddCommand(newConfigCommand(s, sur), newVersionCommand(sur))
 	return root
-}
-
-// usageError is a command line that makes no sense.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// usageArgs makes what check finds wrong with the arguments a usageError.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return &usageError{err}
-		}
-		return nil
-	}
-}
-
-// flagError makes what is wrong with a flag a usageError in words for the user.
-func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	var invalid *pflag.InvalidValueError
-	switch {
-	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-		name := "--" + unknown.GetSpecifiedName()
-		err = fmt.Errorf("unknown flag %s%s", name, didYouMean(name, names))
-	case errors.As(err, &invalid):
-		f := invalid.GetFlag()
-		err = fmt.Errorf("--%s: %w", f.Name, valueError(f, invalid.GetValue(), invalid.Unwrap()))
-	}
-	return &usageError{err}
 }

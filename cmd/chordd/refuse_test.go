@@ -8,14 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // refused runs chordd, which must end with exit code 1 and an error that has all the given words in it.
 func refused(t *testing.T, args []string, words ...string) {
 	t.Helper()
 	d := startHere(t, args...)
-	if code := d.exit(t); code != exitFailure {
-		t.Errorf("exit code %d, want %d", code, exitFailure)
+	if code := d.exit(t); code != cli.ExitOther {
+		t.Errorf("exit code %d, want %d", code, cli.ExitOther)
 	}
 	for _, w := range words {
 		if !strings.Contains(d.log.text(), w) {

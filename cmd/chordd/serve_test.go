@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -19,8 +20,8 @@ import (
 func (d *daemon) stop(t *testing.T) {
 	t.Helper()
 	d.signal(syscall.SIGTERM)
-	if code := d.exit(t); code != exitOK {
-		t.Errorf("exit code %d, want %d; the log:\n%s", code, exitOK, d.log.text())
+	if code := d.exit(t); code != cli.ExitOK {
+		t.Errorf("exit code %d, want %d; the log:\n%s", code, cli.ExitOK, d.log.text())
 	}
 }
 
@@ -86,8 +87,8 @@ func TestSecondSignalStopsNow(t *testing.T) {
 	case <-time.After(2 * echoTime):
 	}
 	d.signal(syscall.SIGINT)
-	if code := d.exit(t); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	if code := d.exit(t); code != cli.ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, cli.ExitInterrupted)
 	}
 	if !strings.Contains(d.log.text(), "second signal") {
 		t.Errorf("the log does not say why:\n%s", d.log.text())

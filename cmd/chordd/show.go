@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -27,7 +27,7 @@ func newConfigCommand(s *settings, sur surroundings) *cobra.Command {
 		Long: `Show the effective configuration and where each value comes from. It takes all flags of chordd, and reports all that is wrong with them.
 
 The YAML form is itself a configuration file: chordd config -o yaml > chord.yaml`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wrong := s.load(sur.environ)
 			for _, w := range s.warnings {
@@ -105,51 +105,18 @@ func flagValue(f *pflag.Flag) any {
 
 // build is what "chordd version" shows.
 type build struct {
-	Version  string `json:"version"`
-	Commit   string `json:"commit"` // with "+dirty" if the working tree had changes; empty if unknown
-	Go       string `json:"go"`
+	cli.Build
 	Platform string `json:"platform"`
 	Protocol string `json:"protocol"` // package of the wire protocol
 }
 
-// version returns what the Go toolchain recorded in the binary.
+// version returns what is known about this program.
 func version() build {
-	b := build{
-		Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Protocol: string(chordv1.File_chord_v1_ring_proto.Package()),
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		b.Version = v
-	}
-	dirty := ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				dirty = "+dirty"
-			}
-		}
-	}
-	if b.Commit != "" {
-		b.Commit += dirty
-	}
-	return b
+	return build{cli.ReadBuild(), runtime.GOOS + "/" + runtime.GOARCH, string(chordv1.File_chord_v1_ring_proto.Package())}
 }
 
 // String is one line for people.
-func (b build) String() string {
-	commit := ""
-	if b.Commit != "" {
-		commit = ", commit " + b.Commit
-	}
-	return fmt.Sprintf("chordd %s (%s, %s, protocol %s%s)", b.Version, b.Go, b.Platform, b.Protocol, commit)
-}
+func (b build) String() string { return b.Line("chordd", b.Platform, "protocol "+b.Protocol) }
 
 // newVersionCommand returns "chordd version".
 func newVersionCommand(sur surroundings) *cobra.Command {
@@ -157,7 +124,7 @@ func newVersionCommand(sur surroundings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show version, commit, Go version and wire protocol",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if output == "json" {
 				e := json.NewEncoder(sur.stdout)

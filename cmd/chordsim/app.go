@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // app is the world of a command: its streams and its environment. Tests fill it with buffers.
@@ -16,7 +18,7 @@ type app struct {
 
 	width     func() int // columns of the terminal on stderr
 	lookupEnv func(string) (string, bool)
-	build     versionJSON
+	build     cli.Build
 
 	globals  globals
 	profiles profiles
@@ -36,10 +38,10 @@ type globals struct {
 // check completes the global flags and reports what is wrong with them.
 func (g *globals) check() error {
 	if g.output != "text" && g.output != "json" {
-		return usagef("--output %q: want text or json", g.output)
+		return cli.Usagef("--output %q: want text or json", g.output)
 	}
 	if g.workers < 0 {
-		return usagef("--workers %d: want at least 0", g.workers)
+		return cli.Usagef("--workers %d: want at least 0", g.workers)
 	}
 	if g.workers == 0 {
 		g.workers = runtime.GOMAXPROCS(0)
@@ -70,22 +72,7 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// style colors text, or leaves it as it is.
-type style struct{ on bool }
-
 // styleFor returns the style of a stream.
-func (a *app) styleFor(tty bool) style {
-	noColor, _ := a.lookupEnv("NO_COLOR") // any value but none, see no-color.org
-	return style{on: tty && !a.globals.noColor && noColor == ""}
-}
-
-func (s style) red(text string) string   { return s.paint("31", text) }
-func (s style) green(text string) string { return s.paint("32", text) }
-func (s style) bold(text string) string  { return s.paint("1", text) }
-
-func (s style) paint(code, text string) string {
-	if !s.on || text == "" {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+func (a *app) styleFor(tty bool) cli.Style {
+	return cli.NewStyle(tty, a.globals.noColor, a.lookupEnv)
 }

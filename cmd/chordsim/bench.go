@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -33,13 +34,13 @@ func newBench(a *app) *cobra.Command {
 		Example: `  chordsim bench
   chordsim bench --nodes 10000 --duration 5m --cpuprofile cpu.prof
   chordsim bench --nodes 1000000 -o json`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(f.nodes) == 0 || slices.Min(f.nodes) < 1 {
-				return usagef("--nodes: want at least one size, each at least 1")
+				return cli.Usagef("--nodes: want at least one size, each at least 1")
 			}
 			if f.duration <= 0 {
-				return usagef("--duration %v: want more than 0", f.duration)
+				return cli.Usagef("--duration %v: want more than 0", f.duration)
 			}
 			return a.bench(cmd.Context(), f)
 		},
@@ -87,7 +88,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 				a.printTable(t)
 			}
 			if errors.Is(err, context.Canceled) {
-				return &interrupted{left: fmt.Sprintf("%s before %s nodes", plural(len(t.Rows), "size"), experiment.GroupDigits(int64(n)))}
+				return &interrupted{left: fmt.Sprintf("%s before %s nodes", plural(len(t.Rows), "size"), cli.GroupDigits(int64(n)))}
 			}
 			return fmt.Errorf("bench of %d nodes: %w", n, err)
 		}
@@ -115,13 +116,14 @@ func (a *app) benchOne(ctx context.Context, nodes int, f benchFlags) (benched, e
 	if err != nil {
 		return benched{}, err
 	}
+	a.spareHeap(s)
 	before := heap()
 	b := benched{Nodes: nodes}
 	progress := &experiment.Progress{}
 	progress.Expect(1)
 	at := progress.Begin("", s.Duration)
-	bar := a.startProgress(experiment.GroupDigits(int64(nodes))+" nodes", "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(cli.GroupDigits(int64(nodes))+" nodes", "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	var began, started, last time.Time
 	began = time.Now()
 	res, err := sim.Run(ctx, s, sim.Observer{

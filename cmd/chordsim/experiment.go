@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
@@ -75,13 +76,13 @@ func (f *experimentFlags) choose(names []string) ([]*experiment.Experiment, erro
 	all := experiment.All()
 	switch {
 	case f.all && len(names) > 0:
-		return nil, usagef("experiment: give names or --all, not both")
+		return nil, cli.Usagef("experiment: give names or --all, not both")
 	case f.all:
 		return all, nil
 	case len(names) == 0:
-		return nil, usagef("experiment: which one? Give a name or --all").withHint(`"chordsim list experiments" shows them.`)
+		return nil, cli.Usagef("experiment: which one? Give a name or --all").WithHint(`"chordsim list experiments" shows them.`)
 	case len(names) > 1 && (f.results.out != "" || len(f.set) > 0):
-		return nil, usagef("experiment: --out and --set are for one experiment")
+		return nil, cli.Usagef("experiment: --out and --set are for one experiment")
 	}
 	var known []string
 	for _, e := range all {
@@ -123,8 +124,8 @@ func (a *app) experiments(cmd *cobra.Command, list []*experiment.Experiment, f e
 	var errs []error
 	for _, e := range list {
 		err := a.experiment(cmd, e, f)
-		var missed *failure
-		if err != nil && (!errors.As(err, &missed) || missed.exit != exitUnhealthy) {
+		var missed *cli.Failure
+		if err != nil && (!errors.As(err, &missed) || missed.Exit != cli.ExitUnhealthy) {
 			return err
 		}
 		errs = append(errs, err)
@@ -138,11 +139,11 @@ func (a *app) experiment(cmd *cobra.Command, e *experiment.Experiment, f experim
 	for _, s := range f.set {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return usagef("--set %q: want NAME=VALUE", s)
+			return cli.Usagef("--set %q: want NAME=VALUE", s)
 		}
 		var err error
 		if p, err = p.With(name, value); err != nil {
-			return usagef("--set: %v", err).withHint("%q lists them.", "chordsim experiment "+e.Name+" --params")
+			return cli.Usagef("--set: %v", err).WithHint("%q lists them.", "chordsim experiment "+e.Name+" --params")
 		}
 	}
 	m := a.describe(cmd, []string{e.Name}, experiment.Meta{
@@ -186,7 +187,7 @@ func (f *experimentFlags) path(e *experiment.Experiment, m experiment.Meta) stri
 
 func (a *app) runExperiment(ctx context.Context, e *experiment.Experiment, p experiment.Params) (*experiment.Report, error) {
 	progress := &experiment.Progress{}
-	bar := a.startProgress(e.Name, "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(e.Name, "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	return e.Run(ctx, p, progress)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -67,20 +68,20 @@ func newExplore(a *app) *cobra.Command {
 	fl.DurationVar(&f.window, "window", 0, "departures begin within this time after the first action (default 400ms)")
 	fl.IntVar(&f.hold, "hold", 0, "most steps of its host that a step is held back for (default 2)")
 	fl.StringVar(&f.out, "out", defaultOut, "`directory` for the scripts of what was found")
-	completeWith(cmd, "grain", grainDeliveries, grainSections, grainBoth)
+	cli.CompleteWith(cmd, "grain", grainDeliveries, grainSections, grainBoth)
 	return cmd
 }
 
 func (f *exploreFlags) check() error {
 	switch {
 	case f.departures < 0:
-		return usagef("--departures %d: want at least 0", f.departures)
+		return cli.Usagef("--departures %d: want at least 0", f.departures)
 	case f.grain != grainDeliveries && f.grain != grainSections && f.grain != grainBoth:
-		return usagef("--grain %q: want deliveries, sections or both", f.grain)
+		return cli.Usagef("--grain %q: want deliveries, sections or both", f.grain)
 	case f.window < 0:
-		return usagef("--window %v: want at least 0", f.window)
+		return cli.Usagef("--window %v: want at least 0", f.window)
 	case f.hold < 0:
-		return usagef("--hold %d: want at least 0", f.hold)
+		return cli.Usagef("--hold %d: want at least 0", f.hold)
 	}
 	return nil
 }
@@ -111,10 +112,10 @@ func (f *exploreFlags) drills(names []string) ([]*sim.Drill, error) {
 func readDrill(name string) (*sim.Drill, error) {
 	if !strings.ContainsAny(name, `/\.`) {
 		if !slices.Contains(sim.Drills(), name) {
-			f := usagef("no drill %q", name)
-			f.hint = fmt.Sprintf("Those that come with the program: %s.", strings.Join(sim.Drills(), ", "))
-			if near := nearest(name, sim.Drills()); near != "" {
-				f.hint = fmt.Sprintf("Did you mean %q? %s", near, f.hint)
+			f := cli.Usagef("no drill %q", name)
+			f.Hint = fmt.Sprintf("Those that come with the program: %s.", strings.Join(sim.Drills(), ", "))
+			if near := cli.Nearest(name, sim.Drills()); near != "" {
+				f.Hint = fmt.Sprintf("Did you mean %q? %s", near, f.Hint)
 			}
 			return nil, f
 		}
@@ -122,7 +123,7 @@ func readDrill(name string) (*sim.Drill, error) {
 	}
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("no drill file %s", name)
+		return nil, cli.Usagef("no drill file %s", name)
 	}
 	if err != nil {
 		return nil, err
@@ -151,7 +152,7 @@ func (a *app) explore(ctx context.Context, names []string, f exploreFlags) error
 	t := &experiment.Table{Name: "explore", Title: fmt.Sprintf("Every schedule with up to %s", plural(f.departures, "departure")), Columns: []experiment.Column{
 		{Name: "drill"}, {Name: "grain"}, {Name: "schedules"}, {Name: "states"}, {Name: "events"}, {Name: "time", Unit: "s", Digits: 1}, {Name: "verdict"},
 	}}
-	var found []*failure
+	var found []*cli.Failure
 	for _, d := range drills {
 		out, err := a.exploreOne(ctx, d, f)
 		if err != nil {
@@ -192,15 +193,15 @@ func (a *app) explore(ctx context.Context, names []string, f exploreFlags) error
 func (a *app) exploreOne(ctx context.Context, d *sim.Drill, f exploreFlags) (*sim.Explored, error) {
 	var stats atomic.Pointer[sim.ExploreStats]
 	stats.Store(&sim.ExploreStats{})
-	bar := a.startProgress(d.Name, "schedules", func() gauge {
+	bar := a.startProgress(d.Name, "schedules", func() cli.Gauge {
 		s := stats.Load()
-		return gauge{
-			done: -1, count: uint64(s.Schedules),
-			where:  plural(s.Departures, "departure"),
-			suffix: fmt.Sprintf(", %s states", experiment.GroupDigits(int64(s.States))),
+		return cli.Gauge{
+			Done: -1, Count: int64(s.Schedules),
+			Where:  plural(s.Departures, "departure"),
+			Suffix: fmt.Sprintf(", %s states", cli.GroupDigits(int64(s.States))),
 		}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	return sim.Explore(ctx, d, sim.ExploreOptions{
 		Departures: f.departures, MaxHold: f.hold, Window: f.window, Workers: a.globals.workers,
 		Progress: func(s sim.ExploreStats) { stats.Store(&s) },
@@ -231,10 +232,10 @@ func writeScript(dir string, d *sim.Drill) (string, error) {
 }
 
 // violated is the error of something that breaks a promise, with the arguments of its replay.
-func violated(name string, err error, replay ...string) *failure {
+func violated(name string, err error, replay ...string) *cli.Failure {
 	f := explain(fmt.Errorf("%s: %w", name, err))
-	f.exit, f.code = exitUnhealthy, "CHECK_FAILED"
-	return f.withHint("Replay it: %s", replayLine(replay))
+	f.Exit, f.Code = cli.ExitUnhealthy, "CHECK_FAILED"
+	return f.WithHint("Replay it: %s", replayLine(replay))
 }
 
 func replayLine(args []string) string {

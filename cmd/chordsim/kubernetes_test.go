@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -131,7 +132,7 @@ func TestKubernetesFilesFitTogether(t *testing.T) {
 		}
 	}
 	for _, r := range all["Job/chordsim-sweep"].Spec.PodFailurePolicy.Rules {
-		if r.Action == "FailJob" && !slices.Equal(r.OnExitCodes.Values, []int{exitUsage, exitPrecondition}) {
+		if r.Action == "FailJob" && !slices.Equal(r.OnExitCodes.Values, []int{cli.ExitUsage, cli.ExitPrecondition}) {
 			t.Errorf("the Job ends at exit codes %v", r.OnExitCodes.Values)
 		}
 	}
@@ -164,8 +165,8 @@ func TestKubernetesShards(t *testing.T) {
 		for _, arg := range pod.Args {
 			args = append(args, local.Replace(strings.ReplaceAll(arg, "$("+pod.Env[0].Name+")", fmt.Sprint(index))))
 		}
-		if got := w.chordsim(over, args...); got != exitInterrupted {
-			t.Fatalf("%v: exit code %d, want %d: %s", args, got, exitInterrupted, w.err.String())
+		if got := w.chordsim(over, args...); got != cli.ExitInterrupted {
+			t.Fatalf("%v: exit code %d, want %d: %s", args, got, cli.ExitInterrupted, w.err.String())
 		}
 		if _, err := os.Stat(fmt.Sprintf("parts/shard-%05d-of-%05d/params.json", index, job.Completions)); err != nil {
 			t.Errorf("shard %d of %d: %v", index, job.Completions, err)
@@ -175,7 +176,7 @@ func TestKubernetesShards(t *testing.T) {
 	for _, arg := range all["Job/chordsim-merge"].Spec.Template.Spec.Containers[0].Args {
 		merge = append(merge, local.Replace(arg))
 	}
-	w.must(t, exitPrecondition, merge...)
+	w.must(t, cli.ExitPrecondition, merge...)
 	if got := w.err.String(); strings.Count(got, "not finished") != job.Completions {
 		t.Errorf("merge says %s, want all %d shards to be unfinished", got, job.Completions)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -25,7 +26,7 @@ func newList(a *app) *cobra.Command {
 		Example: `  chordsim list
   chordsim list experiments -o json`,
 		ValidArgs: []string{"experiments", "scenarios"},
-		Args:      args(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		Args:      cli.Args(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			listed, err := listing()
 			if err != nil {
@@ -53,7 +54,7 @@ func listing() ([]listedJSON, error) {
 
 // outline says what a scenario is in a line: its description, and what there is in it.
 func outline(s sim.Scenario) string {
-	parts := []string{experiment.GroupDigits(int64(s.Nodes)) + " processes", s.Duration.String()}
+	parts := []string{cli.GroupDigits(int64(s.Nodes)) + " processes", s.Duration.String()}
 	var kinds []string
 	for _, c := range s.Churn {
 		kinds = append(kinds, c.Kind)
@@ -106,7 +107,7 @@ func (a *app) list(listed []listedJSON, only []string) error {
 				fmt.Fprintln(a.stdout)
 			}
 			kind = l.Kind
-			fmt.Fprintf(a.stdout, "%s\n", st.bold(map[string]string{
+			fmt.Fprintf(a.stdout, "%s\n", st.Bold(map[string]string{
 				"experiment": "Experiments (chordsim experiment NAME)", "scenario": "Scenarios (chordsim run NAME)",
 			}[kind]))
 		}

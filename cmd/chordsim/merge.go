@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
@@ -21,7 +22,7 @@ func newMerge(a *app) *cobra.Command {
 		Long:  mergeLong,
 		Example: `  chordsim merge /data/parts --out /data/result
   chordsim merge shard-00000-of-00002 shard-00001-of-00002`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: cli.Args(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -97,8 +98,8 @@ func interrupt(t *testing.T, dir, file string, args ...string) string {
 	}
 	err := cmd.Wait()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
-		t.Fatalf("got %v, want exit code %d: %s", err, exitInterrupted, stderr.String())
+	if !errors.As(err, &exit) || exit.ExitCode() != cli.ExitInterrupted {
+		t.Fatalf("got %v, want exit code %d: %s", err, cli.ExitInterrupted, stderr.String())
 	}
 	return stderr.String()
 }
@@ -142,7 +143,7 @@ func TestBrokenPromise(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "small.yaml", small)
 	w := newWorld()
-	w.must(t, exitUnhealthy, "run", "small.yaml", "--set", "faults=[{kind: partition, at: 5s, for: 15s}]", "--set", "heal=1ms", "--out", "out")
+	w.must(t, cli.ExitUnhealthy, "run", "small.yaml", "--set", "faults=[{kind: partition, at: 5s, for: 15s}]", "--set", "heal=1ms", "--out", "out")
 	if got := w.err.String(); !strings.Contains(got, "Heal") {
 		t.Errorf("stderr: %s", got)
 	}
@@ -156,9 +157,9 @@ func TestWireChangesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "small.yaml", small+data)
 	w := newWorld()
-	w.must(t, exitOK, "run", "small.yaml", "-o", "json", "--out", "plain")
+	w.must(t, cli.ExitOK, "run", "small.yaml", "-o", "json", "--out", "plain")
 	plain := w.result(t)
-	w.must(t, exitOK, "run", "small.yaml", "-o", "json", "--out", "wired", "--wire")
+	w.must(t, cli.ExitOK, "run", "small.yaml", "-o", "json", "--out", "wired", "--wire")
 	wired := w.result(t)
 	if plain.Checksum == "" || plain.Checksum != wired.Checksum {
 		t.Errorf("checksums %q and %q", plain.Checksum, wired.Checksum)
@@ -175,7 +176,7 @@ func TestExperiment(t *testing.T) {
 	t.Chdir(t.TempDir())
 	w := newWorld()
 	run := []string{"experiment", "path-length", "--quick", "--set", "nodes=8", "--set", "least-lookups=2000", "-o", "json"}
-	if code := w.chordsim(t.Context(), run...); code != exitOK && code != exitUnhealthy {
+	if code := w.chordsim(t.Context(), run...); code != cli.ExitOK && code != cli.ExitUnhealthy {
 		t.Fatalf("exit code %d: %s", code, w.err.String())
 	}
 	first := w.result(t)
@@ -186,12 +187,12 @@ func TestExperiment(t *testing.T) {
 		t.Errorf("the directory is %s", first.Dir)
 	}
 	before := files(t, first.Dir)
-	w.must(t, exitOK, run...)
+	w.must(t, cli.ExitOK, run...)
 	if second := w.result(t); !second.Earlier || second.Dir != first.Dir {
 		t.Errorf("the second run: %+v, want it to find the first", second)
 	}
 	w.build.Commit = "def"
-	if code := w.chordsim(t.Context(), run...); code != exitOK && code != exitUnhealthy {
+	if code := w.chordsim(t.Context(), run...); code != cli.ExitOK && code != cli.ExitUnhealthy {
 		t.Fatalf("exit code %d: %s", code, w.err.String())
 	}
 	if third := w.result(t); third.Earlier || !strings.Contains(w.err.String(), "made by commit abc, begins anew") {
@@ -200,7 +201,7 @@ func TestExperiment(t *testing.T) {
 	if got := read(t, first.Dir, "paths.csv"); got != before["paths.csv"] {
 		t.Error("another run gives other figures")
 	}
-	w.must(t, exitOK, "experiment", "path-length", "--params")
+	w.must(t, cli.ExitOK, "experiment", "path-length", "--params")
 	if got := w.out.String(); !strings.Contains(got, "least-lookups") {
 		t.Errorf("--params: %s", got)
 	}
@@ -211,18 +212,18 @@ func TestSweepInShards(t *testing.T) {
 	write(t, "small.yaml", small)
 	w := newWorld()
 	grid := []string{"sweep", "small.yaml", "--set", "nodes=4,6", "--seeds", "1..2"}
-	w.must(t, exitOK, append(grid, "--out", "whole", "--workers", "2")...)
+	w.must(t, cli.ExitOK, append(grid, "--out", "whole", "--workers", "2")...)
 	for _, shard := range []string{"1/2", "0/2"} {
-		w.must(t, exitOK, append(grid, "--out", "parts", "--shard", shard)...)
+		w.must(t, cli.ExitOK, append(grid, "--out", "parts", "--shard", shard)...)
 	}
-	w.must(t, exitOK, "merge", "parts", "--out", "merged")
+	w.must(t, cli.ExitOK, "merge", "parts", "--out", "merged")
 	sameFiles(t, "merged", "whole")
 }
 
 func TestBench(t *testing.T) {
 	w := newWorld()
 	var got benched
-	if err := json.Unmarshal([]byte(w.must(t, exitOK, "bench", "--nodes", "300", "--duration", "40s", "-o", "json")), &got); err != nil {
+	if err := json.Unmarshal([]byte(w.must(t, cli.ExitOK, "bench", "--nodes", "300", "--duration", "40s", "-o", "json")), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.Nodes != 300 || got.Events < 300 || got.EventsPerSecond <= 0 || got.BytesPerNode < 100 || got.MeanHops < 1 || len(got.Checksum) != 16 {
@@ -232,14 +233,14 @@ func TestBench(t *testing.T) {
 
 func TestProfiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	newWorld().must(t, exitOK, "bench", "--nodes", "50", "--duration", "1s", "--cpuprofile", "cpu.prof", "--memprofile", "mem.prof", "-q")
+	newWorld().must(t, cli.ExitOK, "bench", "--nodes", "50", "--duration", "1s", "--cpuprofile", "cpu.prof", "--memprofile", "mem.prof", "-q")
 	for _, name := range []string{"cpu.prof", "mem.prof"} {
 		if got := read(t, name); !strings.HasPrefix(got, "\x1f\x8b") {
 			t.Errorf("%s is no compressed profile: %.10q", name, got)
 		}
 	}
 	w := newWorld()
-	w.must(t, exitUsage, "bench", "--nodes", "50", "--cpuprofile", filepath.Join("no", "such", "dir"))
+	w.must(t, cli.ExitUsage, "bench", "--nodes", "50", "--cpuprofile", filepath.Join("no", "such", "dir"))
 	if got := w.err.String(); !strings.Contains(got, "--cpuprofile") {
 		t.Errorf("stderr: %s", got)
 	}
@@ -255,7 +256,7 @@ func TestCompletion(t *testing.T) {
 		{"explore two", "two-joins"},
 		{"list e", "experiments"},
 	} {
-		out := w.must(t, exitOK, append([]string{"__complete"}, strings.Fields(tc.typed)...)...)
+		out := w.must(t, cli.ExitOK, append([]string{"__complete"}, strings.Fields(tc.typed)...)...)
 		if !strings.Contains(out, tc.want) {
 			t.Errorf("%s: got %s, want %s", tc.typed, out, tc.want)
 		}
@@ -274,7 +275,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		{"sweep --set nods=7,8", `unknown field "nods"`},
 		{"experiment path-length --set size=5", `no parameter "size": it has nodes, `},
 	} {
-		w.must(t, exitUsage, strings.Fields(tc.line)...)
+		w.must(t, cli.ExitUsage, strings.Fields(tc.line)...)
 		if got := w.err.String(); !strings.Contains(got, tc.want) {
 			t.Errorf("%s: got %s, want %q", tc.line, got, tc.want)
 		}
@@ -289,15 +290,15 @@ func TestErrorsNameTheField(t *testing.T) {
 
 func TestListNamesEverything(t *testing.T) {
 	w := newWorld()
-	all := w.must(t, exitOK, "list")
+	all := w.must(t, cli.ExitOK, "list")
 	for _, name := range []string{"path-length", "churn-ton", "scale", "first", "standard-faults"} {
 		if !strings.Contains(all, "\n  "+name+" ") {
 			t.Errorf("list has no %s:\n%s", name, all)
 		}
 	}
-	lines := strings.Count(w.must(t, exitOK, "list", "-o", "json"), "\n")
-	experiments := strings.Count(w.must(t, exitOK, "list", "experiments", "-o", "json"), "\n")
-	scenarios := strings.Count(w.must(t, exitOK, "list", "scenarios", "-o", "json"), "\n")
+	lines := strings.Count(w.must(t, cli.ExitOK, "list", "-o", "json"), "\n")
+	experiments := strings.Count(w.must(t, cli.ExitOK, "list", "experiments", "-o", "json"), "\n")
+	scenarios := strings.Count(w.must(t, cli.ExitOK, "list", "scenarios", "-o", "json"), "\n")
 	if lines != experiments+scenarios || experiments < 10 || scenarios < 1 {
 		t.Errorf("%d lines of JSON, %d experiments, %d scenarios", lines, experiments, scenarios)
 	}
@@ -308,7 +309,7 @@ func TestSeedsAndReplay(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "small.yaml", small+"faults: [{kind: partition, at: 5s, for: 15s}]\nheal: 1ms\n")
 	w := newWorld()
-	w.must(t, exitUnhealthy, "seeds", "small.yaml", "--first", "7", "--count", "50", "--most", "2", "-o", "json", "--out", "found", "--workers", "1")
+	w.must(t, cli.ExitUnhealthy, "seeds", "small.yaml", "--first", "7", "--count", "50", "--most", "2", "-o", "json", "--out", "found", "--workers", "1")
 	var got seedsJSON
 	if err := json.Unmarshal(w.out.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -324,12 +325,12 @@ func TestSeedsAndReplay(t *testing.T) {
 	if err != nil || smaller.Nodes >= 12 || len(smaller.Workload) > 0 || smaller.Seed != 7 {
 		t.Errorf("the smaller scenario is %+v, %v", smaller, err)
 	}
-	w.must(t, exitUnhealthy, "replay", got.Failed[0].Smaller)
-	w.must(t, exitUnhealthy, "replay", file)
+	w.must(t, cli.ExitUnhealthy, "replay", got.Failed[0].Smaller)
+	w.must(t, cli.ExitUnhealthy, "replay", file)
 	if said := w.err.String(); !strings.Contains(said, firstLine(got.Failed[1].Violation)) {
 		t.Errorf("replay says %s, want %s", said, got.Failed[1].Violation)
 	}
-	w.must(t, exitOK, "seeds", "small.yaml", "--set", "heal=5m", "--count", "3", "--verify-wire", "0.5", "--out", "none")
+	w.must(t, cli.ExitOK, "seeds", "small.yaml", "--set", "heal=5m", "--count", "3", "--verify-wire", "0.5", "--out", "none")
 	if !strings.Contains(w.out.String(), "3 seeds from") || !strings.Contains(w.out.String(), "0 failed") {
 		t.Errorf("got %s", w.out.String())
 	}
@@ -343,7 +344,7 @@ func TestSwarm(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "small.yaml", small+"node: {successors: 4}\nfaults: [{kind: partition, at: 5s, for: 15s}]\nheal: 1ms\n")
 	w := newWorld()
-	w.must(t, exitUnhealthy, "seeds", "small.yaml", "--first", "1", "--count", "30", "--most", "2", "--swarm", "--shrink", "0", "--out", "found", "-o", "json")
+	w.must(t, cli.ExitUnhealthy, "seeds", "small.yaml", "--first", "1", "--count", "30", "--most", "2", "--swarm", "--shrink", "0", "--out", "found", "-o", "json")
 	var got seedsJSON
 	if err := json.Unmarshal(w.out.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -353,7 +354,7 @@ func TestSwarm(t *testing.T) {
 		if err != nil || r.Smaller != "" || r.Header != s.Header() || len(s.Faults) != 1 || s.Faults[0].For == 15*time.Second {
 			t.Errorf("got %+v, %+v, %v", r, s.Faults, err)
 		}
-		w.must(t, exitUnhealthy, "replay", r.Scenario)
+		w.must(t, cli.ExitUnhealthy, "replay", r.Scenario)
 	}
 }
 
@@ -361,7 +362,7 @@ func TestExplore(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "tiny.drill", "drill tiny\nnodes 3\nsuccessors 2\nat 0s join 3\n")
 	w := newWorld()
-	out := w.must(t, exitOK, "explore", "tiny.drill", "--departures", "1", "-o", "json")
+	out := w.must(t, cli.ExitOK, "explore", "tiny.drill", "--departures", "1", "-o", "json")
 	var lines []exploredJSON
 	for line := range strings.Lines(out) {
 		var e exploredJSON
@@ -373,13 +374,13 @@ func TestExplore(t *testing.T) {
 	if len(lines) != 2 || lines[0].Grain != grainDeliveries || lines[1].Grain != grainSections || lines[0].Schedules < 2 || lines[0].Violation != "" {
 		t.Errorf("got %+v", lines)
 	}
-	all := w.must(t, exitOK, "explore", "--departures", "0", "--grain", grainSections)
+	all := w.must(t, cli.ExitOK, "explore", "--departures", "0", "--grain", grainSections)
 	for _, name := range sim.Drills() {
 		if !strings.Contains(all, "  "+name) {
 			t.Errorf("%s is not among all drills: %s", name, all)
 		}
 	}
-	w.must(t, exitUsage, "explore", "two-jions")
+	w.must(t, cli.ExitUsage, "explore", "two-jions")
 	if got := w.err.String(); !strings.Contains(got, `Did you mean "two-joins"?`) {
 		t.Errorf("got %s", got)
 	}
@@ -401,9 +402,9 @@ func TestScriptOfWhatWasFound(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", got, err, d)
 	}
 	w := newWorld()
-	w.must(t, exitOK, "replay", path)
+	w.must(t, cli.ExitOK, "replay", path)
 	f := violated(d.Name, &sim.Violation{Check: "Ring", Detail: "two rings"}, path)
-	if f.exit != exitUnhealthy || f.hint != "Replay it: chordsim replay found/tiny-sections.drill" || !strings.HasPrefix(f.message, "tiny: Ring broken") {
+	if f.Exit != cli.ExitUnhealthy || f.Hint != "Replay it: chordsim replay found/tiny-sections.drill" || !strings.HasPrefix(f.Message, "tiny: Ring broken") {
 		t.Errorf("got %+v", f)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -24,10 +25,10 @@ func newReplay(a *app) *cobra.Command {
 		Long:  replayLong,
 		Example: `  chordsim replay chordsim-out/standard-faults-seed-4711.yaml
   chordsim replay chordsim-out/two-joins-sections.drill`,
-		Args: args(cobra.ExactArgs(1)),
+		Args: cli.Args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !(wire >= 0 && wire <= 1) {
-				return usagef("--verify-wire %v: want 0 to 1", wire)
+				return cli.Usagef("--verify-wire %v: want 0 to 1", wire)
 			}
 			return a.replay(cmd.Context(), args[0], wire)
 		},
@@ -48,7 +49,7 @@ type replayedJSON struct {
 func (a *app) replay(ctx context.Context, file string, wire float64) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("no file %s", file)
+		return cli.Usagef("no file %s", file)
 	}
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (a *app) replayDrill(file, text string) error {
 func parseDrill(file, text string) (*sim.Drill, error) {
 	d, err := sim.ParseDrill(text)
 	if err != nil {
-		return nil, usagef("%s: %v", file, err)
+		return nil, cli.Usagef("%s: %v", file, err)
 	}
 	return d, nil
 }

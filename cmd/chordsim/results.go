@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
@@ -143,9 +144,9 @@ func demanded(name string, r *experiment.Report) error {
 	if missed == 0 {
 		return nil
 	}
-	return &failure{
-		exit: exitUnhealthy, code: "NOT_AS_DEMANDED",
-		message: fmt.Sprintf("%s: %d of %s not as demanded", name, missed, plural(ok+missed, "comparison")),
-		hint:    "The tables say which, and by how much.",
+	return &cli.Failure{
+		Exit: cli.ExitUnhealthy, Code: "NOT_AS_DEMANDED",
+		Message: fmt.Sprintf("%s: %d of %s not as demanded", name, missed, plural(ok+missed, "comparison")),
+		Hint:    "The tables say which, and by how much.",
 	}
 }

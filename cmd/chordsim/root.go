@@ -1,13 +1,13 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strings"
-
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/chordkv/chord/internal/cli"
 )
+
+// program is the name that errors begin with, and that the names of environment variables begin with in capitals.
+const program = "chordsim"
 
 // The groups of the overview.
 const (
@@ -39,19 +39,19 @@ interrupted. With -o json, errors are JSON on stderr too: {"error":{"code","mess
 // newRoot returns the command tree over an app.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "chordsim",
+		Use:           program,
 		Short:         "Run the code of chordd under virtual time",
 		Long:          rootLong,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
+				return cli.UnknownCommand(cmd, args[0])
 			}
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := setFromEnv(cmd.Flags(), a.lookupEnv); err != nil {
+			if err := cli.SetFromEnv(program, cmd.Flags(), a.lookupEnv); err != nil {
 				return err
 			}
 			if err := a.globals.check(); err != nil {
@@ -62,7 +62,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run:"},
 		&cobra.Group{ID: groupSearch, Title: "Search for what breaks:"},
@@ -95,80 +95,5 @@ func addGlobalFlags(root *cobra.Command, g *globals) {
 	f.BoolVar(&g.noProgress, "no-progress", false, "no progress bar")
 	f.StringVar(&g.cpuProfile, "cpuprofile", "", "write a CPU profile to `file`, for go tool pprof")
 	f.StringVar(&g.memProfile, "memprofile", "", "write a profile of allocations to `file`")
-	completeWith(root, "output", "text", "json")
-}
-
-// completeWith offers values for a flag to the shell.
-func completeWith(cmd *cobra.Command, flag string, values ...string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
-		panic(err) // no such flag
-	}
-}
-
-// envName returns the environment variable of a flag.
-func envName(flag string) string {
-	return "CHORDSIM_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// setFromEnv gives the flags that the command line does not set their values from the environment.
-func setFromEnv(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var err error
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name == "help" || err != nil {
-			return
-		}
-		if v, ok := lookup(envName(f.Name)); ok && v != "" {
-			if e := flags.Set(f.Name, v); e != nil {
-				err = usagef("environment: %s=%q: %v", envName(f.Name), v, errors.Unwrap(e))
-			}
-		}
-	})
-	return err
-}
-
-// flagError words an error in the flags, with the flag that may have been meant.
-func flagError(cmd *cobra.Command, err error) error {
-	f := usagef("%s%v", commandPrefix(cmd), err)
-	f.hint = fmt.Sprintf("%q shows the flags.", cmd.CommandPath()+" --help")
-	var notThere *pflag.NotExistError
-	if errors.As(err, &notThere) && notThere.GetSpecifiedShortnames() == "" {
-		var names []string
-		add := func(f *pflag.Flag) { names = append(names, f.Name) }
-		cmd.Flags().VisitAll(add)
-		cmd.InheritedFlags().VisitAll(add)
-		if near := nearest(notThere.GetSpecifiedName(), names); near != "" {
-			f.hint = fmt.Sprintf("Did you mean --%s? %s", near, f.hint)
-		}
-	}
-	return f
-}
-
-// commandPrefix is "run: ", or nothing for the root.
-func commandPrefix(cmd *cobra.Command) string {
-	if !cmd.HasParent() {
-		return ""
-	}
-	return cmd.Name() + ": "
-}
-
-// unknownCommand names the command that may have been meant.
-func unknownCommand(cmd *cobra.Command, typed string) error {
-	f := usagef("unknown command %q for %q", typed, cmd.CommandPath())
-	f.hint = fmt.Sprintf("%q shows the commands.", cmd.CommandPath()+" --help")
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(typed); len(near) > 0 {
-		f.hint = fmt.Sprintf("Did you mean %q? %s", cmd.CommandPath()+" "+near[0], f.hint)
-	}
-	return f
-}
-
-// args wraps a check of the positional arguments, so that its error counts as usage.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usagef("%s%v", commandPrefix(cmd), err).withHint("Usage: %s", cmd.UseLine())
-		}
-		return nil
-	}
+	cli.CompleteWith(root, "output", "text", "json")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -37,7 +38,7 @@ func newRun(a *app) *cobra.Command {
   chordsim run --nodes 1000000 --duration 60s
   chordsim run first --set churn[0].crashes=0.5 --set checks.every=10s --set checks.ring=true`,
 		ValidArgsFunction: completeScenarios,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runScenario(cmd, args, f)
 		},
@@ -110,10 +111,11 @@ func runMeta(s sim.Scenario, wire bool) experiment.Meta {
 
 // simulate runs a scenario with a progress bar.
 func (a *app) simulate(ctx context.Context, s sim.Scenario, prepare func(*sim.Options)) (*sim.Result, error) {
+	a.spareHeap(s)
 	progress := &experiment.Progress{}
 	progress.Expect(1)
 	at := progress.Begin(s.Name, 0)
-	bar := a.startProgress(s.Name, "events", func() gauge { return gaugeOf(progress) })
-	defer bar.stop()
+	bar := a.startProgress(s.Name, "events", func() cli.Gauge { return gaugeOf(progress) })
+	defer bar.Stop()
 	return experiment.Simulate(ctx, s, at, prepare)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/rpc"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
@@ -43,7 +44,7 @@ func readScenario(name string) (sim.Scenario, error) {
 	case strings.ContainsAny(name, `/\.`):
 		s, err := sim.ReadScenario(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return s, usagef("no scenario file %s", name).withHint(`"chordsim list scenarios" shows those that come with the program.`)
+			return s, cli.Usagef("no scenario file %s", name).WithHint(`"chordsim list scenarios" shows those that come with the program.`)
 		}
 		return s, err
 	}
@@ -54,7 +55,7 @@ func readScenario(name string) (sim.Scenario, error) {
 	}
 	f := unknown("scenario", name, sim.Shipped(), "chordsim list scenarios")
 	if _, err := os.Stat(name); err == nil {
-		f.hint = fmt.Sprintf("There is a file of this name: say ./%s. %s", name, f.hint)
+		f.Hint = fmt.Sprintf("There is a file of this name: say ./%s. %s", name, f.Hint)
 	}
 	return sim.Scenario{}, f
 }
@@ -92,7 +93,7 @@ func (f *scenarioFlags) add(cmd *cobra.Command, set string) {
 	}
 	fl.StringVar(&f.lookups, "lookups", "", "`rate` of lookups per second over all nodes, where no SCENARIO says it (default 10)")
 	fl.StringArrayVar(&f.set, "set", nil, set)
-	completeWith(cmd, "latency", sim.LatencyConstant, sim.LatencyUniform, sim.LatencyExponential, sim.LatencyInternet, sim.LatencyMatrix)
+	cli.CompleteWith(cmd, "latency", sim.LatencyConstant, sim.LatencyUniform, sim.LatencyExponential, sim.LatencyInternet, sim.LatencyMatrix)
 }
 
 // apply returns the scenario with what the flags and --set change, and whether they change anything.
@@ -106,7 +107,7 @@ func (f *scenarioFlags) apply(cmd *cobra.Command, s sim.Scenario, named bool) (s
 	if f.lookups != "" {
 		switch {
 		case named:
-			return s, false, usagef("%s: --lookups is for a run without SCENARIO", cmd.Name()).withHint("--set workload[0].rate=%s changes one.", f.lookups)
+			return s, false, cli.Usagef("%s: --lookups is for a run without SCENARIO", cmd.Name()).WithHint("--set workload[0].rate=%s changes one.", f.lookups)
 		case f.lookups == "0":
 			changes = append(changes, "workload=[]")
 		default:
@@ -117,7 +118,7 @@ func (f *scenarioFlags) apply(cmd *cobra.Command, s sim.Scenario, named bool) (s
 	s, err := experiment.With(s, changes...)
 	var invalid *sim.ScenarioError
 	if err != nil && !errors.As(err, &invalid) {
-		err = usagef("--set %v", err)
+		err = cli.Usagef("--set %v", err)
 	}
 	return s, len(changes) > 0, err
 }

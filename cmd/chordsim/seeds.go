@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
 )
@@ -55,7 +56,7 @@ func newSeeds(a *app) *cobra.Command {
   chordsim seeds my.yaml --first 1 --count 20 --swarm
   chordsim seeds --count 100 --verify-wire 0.1`,
 		ValidArgsFunction: completeScenarios,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := f.plan(cmd, args)
 			if err != nil {
@@ -81,13 +82,13 @@ func newSeeds(a *app) *cobra.Command {
 func (f *seedsFlags) plan(cmd *cobra.Command, args []string) (sim.Scenario, error) {
 	switch {
 	case f.count < 1:
-		return sim.Scenario{}, usagef("--count %d: want at least 1", f.count)
+		return sim.Scenario{}, cli.Usagef("--count %d: want at least 1", f.count)
 	case f.shrink < 0:
-		return sim.Scenario{}, usagef("--shrink %d: want at least 0", f.shrink)
+		return sim.Scenario{}, cli.Usagef("--shrink %d: want at least 0", f.shrink)
 	case f.most < 1:
-		return sim.Scenario{}, usagef("--most %d: want at least 1", f.most)
+		return sim.Scenario{}, cli.Usagef("--most %d: want at least 1", f.most)
 	case !(f.verify >= 0 && f.verify <= 1):
-		return sim.Scenario{}, usagef("--verify-wire %v: want 0 to 1", f.verify)
+		return sim.Scenario{}, cli.Usagef("--verify-wire %v: want 0 to 1", f.verify)
 	}
 	if !cmd.Flags().Changed("first") {
 		f.first = uint64(rand.Uint32())
@@ -152,10 +153,10 @@ func (f *findings) count() int {
 
 func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 	progress, found := &experiment.Progress{}, &findings{most: f.most}
-	bar := a.startProgress("seeds", "events", func() gauge {
+	bar := a.startProgress("seeds", "events", func() cli.Gauge {
 		g := gaugeOf(progress)
 		if n := found.count(); n > 0 {
-			g.suffix = fmt.Sprintf(", %d failed", n)
+			g.Suffix = fmt.Sprintf(", %d failed", n)
 		}
 		return g
 	})
@@ -167,7 +168,7 @@ func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 			}
 			return r, found.add(r)
 		})
-	bar.stop()
+	bar.Stop()
 	if werr := a.keepFailed(ctx, s, f, found); werr != nil {
 		return werr
 	}
@@ -176,7 +177,7 @@ func (a *app) seeds(ctx context.Context, s sim.Scenario, f seedsFlags) error {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		return &interrupted{left: fmt.Sprintf("%s of %s were run", experiment.GroupDigits(int64(found.done)), plural(f.count, "seed"))}
+		return &interrupted{left: fmt.Sprintf("%s of %s were run", cli.GroupDigits(int64(found.done)), plural(f.count, "seed"))}
 	case err != nil && !errors.Is(err, errEnough):
 		return err
 	case len(found.failed) > 0:
@@ -220,12 +221,12 @@ func (a *app) keepFailed(ctx context.Context, s sim.Scenario, f seedsFlags, foun
 func (a *app) shrinkSeed(ctx context.Context, s sim.Scenario, found error, runs int) sim.Scenario {
 	var stats atomic.Pointer[sim.ShrinkStats]
 	stats.Store(&sim.ShrinkStats{Scenario: s})
-	bar := a.startProgress("shrink", "runs", func() gauge {
+	bar := a.startProgress("shrink", "runs", func() cli.Gauge {
 		now := stats.Load()
-		where := fmt.Sprintf("%s processes, %v", experiment.GroupDigits(int64(now.Scenario.Nodes)), now.Scenario.Duration)
-		return gauge{done: float64(now.Runs) / float64(runs), where: where, count: uint64(now.Runs)}
+		where := fmt.Sprintf("%s processes, %v", cli.GroupDigits(int64(now.Scenario.Nodes)), now.Scenario.Duration)
+		return cli.Gauge{Done: float64(now.Runs) / float64(runs), Where: where, Count: int64(now.Runs)}
 	})
-	defer bar.stop()
+	defer bar.Stop()
 	smaller, _, _ := sim.Shrink(ctx, s, found, runs, func(now sim.ShrinkStats) { stats.Store(&now) })
 	return smaller
 }
@@ -285,7 +286,7 @@ func (a *app) showSeeds(s sim.Scenario, f seedsFlags, found *findings) error {
 		}
 	}
 	a.printf("%s: %s from %d on, %d failed, %s events\n", s.Name, plural(found.done, "seed"), f.first, len(found.failed),
-		experiment.GroupDigits(int64(found.events)))
+		cli.GroupDigits(int64(found.events)))
 	return nil
 }
 

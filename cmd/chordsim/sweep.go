@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
@@ -33,7 +34,7 @@ func newSweep(a *app) *cobra.Command {
   chordsim sweep first --set network.loss=0,0.01,0.05 --set churn[0].crashes=0.05,0.5
   chordsim sweep my.yaml --set node.stabilize-interval=1s,10s,60s --seeds 1..20 --shard 0/4 --out /data/parts`,
 		ValidArgsFunction: completeScenarios,
-		Args:              args(cobra.MaximumNArgs(1)),
+		Args:              cli.Args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.sweep(cmd, args, f)
 		},
@@ -55,7 +56,7 @@ func (a *app) sweep(cmd *cobra.Command, args []string, f sweepFlags) error {
 	m := a.describe(cmd, args, s.Meta())
 	if f.shard != "" {
 		if m.Shard, err = experiment.ParseShard(f.shard); err != nil {
-			return usagef("--shard %v", err)
+			return cli.Usagef("--shard %v", err)
 		}
 	}
 	path := f.results.dir("sweep-"+s.Base.Name, m, usual)
@@ -73,9 +74,9 @@ func (a *app) sweep(cmd *cobra.Command, args []string, f sweepFlags) error {
 		return a.earlier(m, d)
 	}
 	progress := &experiment.Progress{}
-	bar := a.startProgress("sweep", "events", func() gauge { return gaugeOf(progress) })
+	bar := a.startProgress("sweep", "events", func() cli.Gauge { return gaugeOf(progress) })
 	report, err := s.Run(cmd.Context(), d, a.globals.workers, progress, nil)
-	bar.stop()
+	bar.Stop()
 	if err != nil {
 		return ended(fmt.Errorf("sweep: %w", err), d, "The same command goes on where it stopped.")
 	}
@@ -97,7 +98,7 @@ func (f *sweepFlags) plan(cmd *cobra.Command, args []string) (s experiment.Sweep
 	for _, text := range f.scenario.set {
 		axis, err := experiment.ParseSweeping(text)
 		if err != nil {
-			return s, false, usagef("--set %v", err)
+			return s, false, cli.Usagef("--set %v", err)
 		}
 		s.Axes = append(s.Axes, axis)
 	}
@@ -107,7 +108,7 @@ func (f *sweepFlags) plan(cmd *cobra.Command, args []string) (s experiment.Sweep
 		return s, false, err
 	}
 	if s.First, s.Last, err = experiment.ParseSeeds(f.seeds); err != nil {
-		return s, false, usagef("--seeds %v", err)
+		return s, false, cli.Usagef("--seeds %v", err)
 	}
 	return s, !changed && len(s.Axes) == 0, s.Validate()
 }

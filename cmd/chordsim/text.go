@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/chordkv/chord/internal/cli"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
@@ -39,7 +40,7 @@ func (a *app) printTable(t *experiment.Table) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(text))
 		}
 	}
-	a.printf("\n%s\n\n", st.bold(t.Title))
+	a.printf("\n%s\n\n", st.Bold(t.Title))
 	for n, line := range cells {
 		var b strings.Builder
 		for i, text := range line {
@@ -58,13 +59,13 @@ func (a *app) printTable(t *experiment.Table) {
 	}
 }
 
-func verdictStyle(st style, cell any, text string) string {
+func verdictStyle(st cli.Style, cell any, text string) string {
 	v, ok := cell.(experiment.Verdict)
 	switch {
 	case ok && v.OK:
-		return st.green(text)
+		return st.Green(text)
 	case ok:
-		return st.red(text)
+		return st.Red(text)
 	}
 	return text
 }
@@ -116,5 +117,5 @@ func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%s %ss", experiment.GroupDigits(int64(n)), one)
+	return fmt.Sprintf("%s %ss", cli.GroupDigits(int64(n)), one)
 }

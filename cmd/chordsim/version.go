@@ -3,19 +3,14 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-)
 
-type versionJSON struct {
-	Version string `json:"version"`
-	Commit  string `json:"commit"`
-	Go      string `json:"go"`
-}
+	"github.com/chordkv/chord/internal/cli"
+)
 
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -23,39 +18,27 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version of this program",
 		Example: `  chordsim version
   chordsim version -o json`,
-		Args: args(cobra.NoArgs),
+		Args: cli.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			if a.json() {
 				return a.printJSON(a.build)
 			}
-			_, err := io.WriteString(a.stdout, "chordsim "+a.build.Version+" (commit "+a.build.Commit+", "+a.build.Go+")\n")
+			_, err := fmt.Fprintln(a.stdout, a.build.Line(program))
 			return err
 		},
 	}
 }
 
-// buildVersion reads what the Go tool wrote into the program. Where that does not name the code exactly, because it was changed after
+// buildVersion returns what the Go tool wrote into the program. Where that does not name the code exactly, because it was changed after
 // the commit or was built outside of a repository, the commit ends with a hash of the program itself.
-func buildVersion() versionJSON {
-	v := versionJSON{Version: "(devel)", Commit: "unknown", Go: runtime.Version()}
-	exact := false
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			v.Version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				v.Commit, exact = s.Value, true
-			case s.Key == "vcs.modified" && s.Value == "true":
-				v.Commit, exact = v.Commit+"+changes", false
-			}
+func buildVersion() cli.Build {
+	b := cli.ReadBuild()
+	if !b.Exact() {
+		if hash := programHash(); hash != "" {
+			b.Commit += "." + hash
 		}
 	}
-	if hash := programHash(); !exact && hash != "" {
-		v.Commit += "." + hash
-	}
-	return v
+	return b
 }
 
 // programHash returns the first bytes of the SHA-256 of the program's file; empty if it cannot be read.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/chordkv/chord/internal/cli"
 )
 
 // asMain makes the test binary behave as chordsim: the tests of whole processes start themselves with it.
@@ -33,7 +35,7 @@ func newWorld() *world {
 	w.app = app{
 		stdout: &w.out, stderr: &w.err, width: func() int { return 80 },
 		lookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
-		build:     versionJSON{Version: "v0.0.0", Commit: "abc", Go: "go1"},
+		build:     cli.Build{Version: "v0.0.0", Commit: "abc", Go: "go1"},
 	}
 	return w
 }

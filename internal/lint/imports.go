@@ -18,8 +18,9 @@ var ours = []struct {
 	{"proto", nil},
 	{"rpc", []string{"ring", "node", "proto", "rpc"}},
 	{"sim", []string{"ring", "node", "node/store", "proto", "sim"}},
-	{"cmd", []string{"ring", "node", "node/store", "proto", "rpc", "sim", "cmd"}},
-	{"internal", []string{"ring", "node", "node/store", "proto", "rpc", "sim", "cmd", "internal"}},
+	{"internal/cli", nil},
+	{"cmd", []string{"ring", "node", "node/store", "proto", "rpc", "sim", "internal/cli", "cmd"}},
+	{"internal", []string{"ring", "node", "node/store", "proto", "rpc", "sim", "internal/cli", "cmd", "internal"}},
 }
 
 // pureStd are the packages of the standard library that the ring does without, although they are harmless elsewhere: it knows no time,

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -25,7 +26,7 @@ func churnP2PSim() *Experiment {
 			"sends, 20 for a message and 4 for each node named in it; the performance is the median latency of successful lookups. The interval of " +
 			"stabilization and of looking up fingers is swept.\n\n" +
 			"Differs from the paper: the network is the Internet-like model (median round trip 140 ms; King's, which p2psim used, 156 ms); a " +
-			"call times out after a second instead of three round trips; there, lookups are forwarded from node to node and fingers are chosen by " +
+			"call's time-out is the mean of the peer's round trips plus four deviations instead of three round trips; there, lookups are forwarded from node to node and fingers are chosen by " +
 			"proximity, ours are asked for one after the other and fingers are where the table says. Our nodes also greet strangers every 15 s, to find " +
 			"lost rings, which the cost contains.",
 		Params: []Param{
@@ -67,6 +68,7 @@ func onOff(nodes int, d sim.Distribution, duration time.Duration) sim.Scenario {
 	s.Duration, s.Warmup = duration, duration/2
 	s.Series = duration / 100
 	s.Node = paperNode(16)
+	s.Node.MinTimeout = node.DefaultConfig().MinTimeout // p2psim's time-outs follow round trips too
 	s.Churn = []sim.Churn{{Kind: sim.ChurnSessions, On: d, Off: d, Absent: 0.5, Return: sim.ReturnNew}}
 	return s
 }

@@ -66,7 +66,7 @@ func pageOf(m Meta, r *Report, complete bool, data []datafile) ([]byte, error) {
 		p.Figures = append(p.Figures, pageFigure{f.file(), f.Title, f.Caption, template.HTML(themed(svg))}) //nolint:gosec // drawn by us, text escaped by vgsvg
 	}
 	for _, d := range data {
-		p.Files = append(p.Files, pageFile{d.name, d.title, GroupDigits(int64(d.rows))})
+		p.Files = append(p.Files, pageFile{d.name, d.title, groupDigits(int64(d.rows))})
 	}
 	t, err := template.New("report").Parse(pageSource)
 	if err != nil {

@@ -261,7 +261,7 @@ func reportKeys(r *Report, p Params, done []loadPoint) {
 
 func reportVNodes(r *Report, p Params, done []loadPoint) {
 	mean := float64(p.Int("vnode-keys")) / float64(p.Int("nodes"))
-	t := r.AddTable("vnodes", fmt.Sprintf("Keys per process as multiples of the mean, %s keys (figure 9)", GroupDigits(int64(p.Int("vnode-keys")))),
+	t := r.AddTable("vnodes", fmt.Sprintf("Keys per process as multiples of the mean, %s keys (figure 9)", groupDigits(int64(p.Int("vnode-keys")))),
 		Column{Name: "vnodes", Of: Given, Doc: "nodes a process"},
 		Column{Name: "p1", Head: "1st percentile", Digits: 2},
 		Column{Name: "theory_p1", Of: Theory, Digits: 2},

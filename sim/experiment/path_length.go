@@ -214,7 +214,7 @@ func reportPathPDF(r *Report, done []pathPoint) {
 		if pt.Nodes != pdfNodes || pt.Successors != 1 {
 			continue
 		}
-		t := r.AddTable("pdf", fmt.Sprintf("Share of lookups by path length, %s nodes, lists of one entry (figure 10b)", GroupDigits(pdfNodes)),
+		t := r.AddTable("pdf", fmt.Sprintf("Share of lookups by path length, %s nodes, lists of one entry (figure 10b)", groupDigits(pdfNodes)),
 			Column{Name: "calls", Of: Given, Doc: "to the predecessor of the key"},
 			Column{Name: "share", Digits: 4},
 			Column{Name: "model", Of: Theory, Digits: 4},

@@ -81,7 +81,7 @@ func decadeTicks(power, low, high float64) (ticks []plot.Tick) {
 // tickLabel groups the digits of whole numbers.
 func tickLabel(v float64, otherwise string) string {
 	if v == math.Trunc(v) && math.Abs(v) >= 1000 && math.Abs(v) < 1e9 {
-		return GroupDigits(int64(v))
+		return groupDigits(int64(v))
 	}
 	return otherwise
 }

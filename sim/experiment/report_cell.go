@@ -48,11 +48,11 @@ func (c Column) Text(cell any) string {
 	case nil:
 		return ""
 	case int:
-		return GroupDigits(int64(v))
+		return groupDigits(int64(v))
 	case int64:
-		return GroupDigits(v)
+		return groupDigits(v)
 	case uint64:
-		return GroupDigits(int64(min(v, math.MaxInt64)))
+		return groupDigits(int64(min(v, math.MaxInt64)))
 	case float64:
 		return c.decimal(v)
 	case time.Duration:
@@ -89,15 +89,15 @@ func (c Column) decimal(x float64) string {
 		sign = "-"
 	}
 	if part == "" {
-		return sign + GroupDigits(n)
+		return sign + groupDigits(n)
 	}
-	return sign + GroupDigits(n) + "." + part
+	return sign + groupDigits(n) + "." + part
 }
 
 // significant writes a number with so many digits at least that count, and those before the point in any case.
 func significant(x float64, digits int) string {
 	if math.Abs(x) >= math.Pow10(digits) && math.Abs(x) < math.MaxInt64 {
-		return GroupDigits(int64(math.Round(x)))
+		return groupDigits(int64(math.Round(x)))
 	}
 	return strconv.FormatFloat(x, 'g', digits, 64)
 }
@@ -117,8 +117,8 @@ func (c Column) raw(cell any) any {
 	return cell
 }
 
-// GroupDigits writes 1234567 as 1,234,567.
-func GroupDigits(n int64) string {
+// groupDigits writes 1234567 as 1,234,567.
+func groupDigits(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -230,7 +230,7 @@ func nonzero(rows [][]float64, column int) bool {
 }
 
 func runSummary(res *sim.Result, failed error) string {
-	text := fmt.Sprintf("%s of virtual time, %s events, checksum %016x.", res.End.Round(time.Millisecond), GroupDigits(int64(res.Stats.Steps)), res.Checksum)
+	text := fmt.Sprintf("%s of virtual time, %s events, checksum %016x.", res.End.Round(time.Millisecond), groupDigits(int64(res.Stats.Steps)), res.Checksum)
 	switch {
 	case failed != nil:
 		return "A check failed: " + failed.Error() + ". " + text

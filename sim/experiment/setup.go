@@ -43,7 +43,7 @@ func paperNode(successors int) node.Config {
 	c := routing(successors)
 	c.StabilizeInterval, c.FixFingersInterval = 30*time.Second, 30*time.Second
 	c.HealInterval, c.RepairInterval, c.SweepInterval = never, never, never
-	c.RingTimeout = packetTimeout
+	c.RingTimeout, c.MinTimeout = packetTimeout, packetTimeout // one attempt, as in the papers
 	return c
 }
 

@@ -88,7 +88,7 @@ func runSimultaneousFailures(ctx context.Context, p Params, progress *Progress) 
 func (pt *failurePoint) measure(ctx context.Context, p Params, seed uint64) error {
 	o := sim.DefaultOptions()
 	o.Seed, o.Config = seed, frozen(routing(p.Int("successors")))
-	o.Config.RingTimeout = packetTimeout
+	o.Config.RingTimeout, o.Config.MinTimeout = packetTimeout, packetTimeout // one attempt, as in the paper
 	o.Latency = sim.Exponential(packetDelay)
 	return inWorld(o, func(w *sim.World) error {
 		if err := w.Bootstrap(p.Int("nodes")); err != nil {

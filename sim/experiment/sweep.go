@@ -127,7 +127,7 @@ func (s Sweep) checkGrid() error {
 			return fmt.Errorf("%s is swept twice", a.Path)
 		}
 		if n *= len(a.Values); n > maxPoints {
-			return fmt.Errorf("more than %s points", GroupDigits(maxPoints))
+			return fmt.Errorf("more than %s points", groupDigits(maxPoints))
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func ParseSeeds(text string) (first, last uint64, err error) {
 	first, err1 := strconv.ParseUint(from, 10, 64)
 	last, err2 := strconv.ParseUint(to, 10, 64)
 	if err1 != nil || err2 != nil || last < first || last-first >= maxPoints {
-		return 0, 0, fmt.Errorf("%q: want FIRST..LAST, at most %s seeds", text, GroupDigits(maxPoints))
+		return 0, 0, fmt.Errorf("%q: want FIRST..LAST, at most %s seeds", text, groupDigits(maxPoints))
 	}
 	return first, last, nil
 }

@@ -23,9 +23,9 @@ func (s Sweep) report(results []*Outcome) (*Report, error) {
 	r := &Report{}
 	failed := s.addRuns(r, results, shape)
 	done := s.addMeans(r, results, shape)
-	r.Summary = fmt.Sprintf("%s of %s points.", GroupDigits(int64(done)), GroupDigits(int64(len(results))))
+	r.Summary = fmt.Sprintf("%s of %s points.", groupDigits(int64(done)), groupDigits(int64(len(results))))
 	if failed > 0 {
-		r.Summary += fmt.Sprintf(" In %s a check failed: the table of runs has their seeds.", GroupDigits(int64(failed)))
+		r.Summary += fmt.Sprintf(" In %s a check failed: the table of runs has their seeds.", groupDigits(int64(failed)))
 	}
 	return r, nil
 }

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/chordkv/chord/sim"
+)
+
+const (
+	largeWorld   = 1 << 30 // bytes
+	largePercent = 40
+)
+
+// spareHeap has the heap of a large world collected when it has grown by two fifths instead of by as much again: little of it is garbage, and a
+// machine should not need twice the memory that the world takes. GOGC in the environment says otherwise.
+func (a *app) spareHeap(s sim.Scenario) {
+	if gogc, _ := a.lookupEnv("GOGC"); gogc == "" && s.EstimateMemory() > largeWorld {
+		debug.SetGCPercent(largePercent)
+	}
+}

@@ -1,0 +1,131 @@
+package node
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// roundTrips remembers how long the answers of other processes take: mean and mean deviation, as TCP does [Jacobson 1988], from every call that is
+// answered. It bounds how long a call waits: the mean plus four deviations is what Bamboo [Rhea et al. 2004, section 4.3] found necessary under
+// churn, where a fixed time-out doubled the latency of lookups.
+//
+// It is a cache, not a record: a peer has one of a few places by the hash of its address, peers of one hash share an estimate, and a newcomer takes
+// the place of another when all of its are taken. So it is small enough for a million processes in one program, and read without a lock.
+type roundTrips struct {
+	table atomic.Pointer[[]atomic.Uint64] // of estimates; its length is a power of two
+}
+
+// The sizes of a table, and how many places a peer can have in it.
+const (
+	leastTrips = 8
+	mostTrips  = 1024
+	tripPlaces = 4
+)
+
+// estimate is what is known of one peer: 24 bits of the hash of its address, then mean and deviation in 20 bits each, in units of tripUnit. Zero is none.
+type estimate uint64
+
+const (
+	tripUnit = 4 * time.Microsecond
+	tripBits = 20
+	tripMask = 1<<tripBits - 1
+	tripMax  = tripMask * tripUnit // 4.2 s
+)
+
+func newEstimate(hash uint64, mean, dev time.Duration) estimate {
+	return estimate(hash<<(2*tripBits) | tripUnits(mean)<<tripBits | tripUnits(dev))
+}
+
+func tripUnits(d time.Duration) uint64 { return uint64(min(max(d, 0), tripMax) / tripUnit) }
+
+func (e estimate) hash() uint64        { return uint64(e) >> (2 * tripBits) }
+func (e estimate) mean() time.Duration { return time.Duration(e>>tripBits&tripMask) * tripUnit }
+func (e estimate) dev() time.Duration  { return time.Duration(e&tripMask) * tripUnit }
+
+// observe returns the estimate after one more round trip.
+func (e estimate) observe(rtt time.Duration) estimate {
+	off := rtt - e.mean()
+	return newEstimate(e.hash(), e.mean()+off/8, e.dev()+(max(off, -off)-e.dev())/4)
+}
+
+// tripHash is FNV-1a, folded to 24 bits, of which none is not all zero.
+func tripHash(addr string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(addr) {
+		h = (h ^ uint64(addr[i])) * 1099511628211
+	}
+	return (h>>40^h>>16)&(1<<24-1) | 1
+}
+
+// findTrip returns the estimate of a peer and its place. If there is none, the place is one that it may take; nil if all are taken.
+func findTrip(table []atomic.Uint64, hash uint64) (estimate, *atomic.Uint64) {
+	var free *atomic.Uint64
+	for i := range uint64(tripPlaces) {
+		place := &table[(hash>>1+i)&uint64(len(table)-1)]
+		e := estimate(place.Load())
+		if e != 0 && e.hash() == hash {
+			return e, place
+		}
+		if e == 0 && free == nil {
+			free = place
+		}
+	}
+	return 0, free
+}
+
+// of returns the estimate of a peer, zero if there is none.
+func (t *roundTrips) of(addr string) estimate {
+	table := t.table.Load()
+	if table == nil {
+		return 0
+	}
+	e, _ := findTrip(*table, tripHash(addr))
+	return e
+}
+
+// observe takes note of how long a peer took to answer.
+func (t *roundTrips) observe(addr string, rtt time.Duration) {
+	if rtt < 0 {
+		return // the clock was set back
+	}
+	hash := tripHash(addr)
+	for size := leastTrips; ; size *= 2 {
+		table := t.sized(size)
+		e, place := findTrip(table, hash)
+		switch {
+		case e != 0:
+			place.CompareAndSwap(uint64(e), uint64(e.observe(rtt))) // else another call was first: one is enough
+			return
+		case place == nil && len(table) < mostTrips:
+			size = len(table)
+			continue
+		case place == nil:
+			place = &table[hash>>1&uint64(len(table)-1)]
+		}
+		place.Store(uint64(newEstimate(hash, rtt, rtt/2)))
+		return
+	}
+}
+
+// sized returns the table, which it grows to at least so many places.
+func (t *roundTrips) sized(size int) []atomic.Uint64 {
+	// Bound: another task has grown it each time around.
+	for {
+		old := t.table.Load()
+		if old != nil && len(*old) >= size {
+			return *old
+		}
+		table := make([]atomic.Uint64, size)
+		if old != nil {
+			for i := range *old {
+				e := (*old)[i].Load()
+				if _, place := findTrip(table, estimate(e).hash()); e != 0 && place != nil {
+					place.Store(e)
+				}
+			}
+		}
+		if t.table.CompareAndSwap(old, &table) {
+			return table
+		}
+	}
+}
