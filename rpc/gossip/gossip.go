@@ -24,8 +24,8 @@ type Config struct {
 	ProbeInterval time.Duration
 	// ProbeTimeout is how long a probe is waited for before others are asked.
 	ProbeTimeout time.Duration
-	// Suspicion is how many probe intervals, times the logarithm of the number of members, a member that does not answer has to object. It is six
-	// times as long as long as only one other suspects it.
+	// Suspicion is how many probe intervals, times the decimal logarithm of the number of members, a member that does not answer has to object. It
+	// has six times that while only one other suspects it.
 	Suspicion int
 	// SpreadInterval is between two messages with news. Nothing is sent without news.
 	SpreadInterval time.Duration
@@ -136,7 +136,7 @@ func (g *Gossip) settings(cfg Config, log zerolog.Logger) *memberlist.Config {
 	c.Name, c.Label, c.Transport = cfg.Self.name(), cfg.Cluster, g.listener
 	c.SkipInboundLabelCheck = true // the Listener has checked it, and taken it off
 	c.Delegate, c.Events, c.Alive, c.Conflict = g.watch, g.watch, g.watch, g.watch
-	c.Logger = newLog(log)
+	c.Logger = newLog(log, g.listener.stop)
 	c.EnableCompression = false // messages are small
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult = cfg.ProbeInterval, cfg.ProbeTimeout, cfg.Suspicion
 	c.GossipInterval, c.PushPullInterval, c.GossipToTheDeadTime = cfg.SpreadInterval, cfg.SyncInterval, cfg.Linger

@@ -321,7 +321,7 @@ func (s stranger) intrude(t *testing.T, victim *peer) {
 	c := memberlist.DefaultLANConfig()
 	c.Name, c.Label, c.Delegate, c.BindAddr, c.BindPort = s.name, "cluster one", s, "127.0.0.1", 0
 	c.ProbeInterval, c.ProbeTimeout = 100*time.Millisecond, 50*time.Millisecond
-	c.Logger = newLog(zerolog.Nop())
+	c.Logger = newLog(zerolog.Nop(), nil)
 	list, err := memberlist.Create(c)
 	if err != nil {
 		t.Fatal(err)

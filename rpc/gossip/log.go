@@ -14,12 +14,16 @@ const (
 	logPeriod = 10 * time.Second
 )
 
-// newLog returns the logger for memberlist. Its lines are put into zerolog with the level that they begin with.
-func newLog(to zerolog.Logger) *log.Logger {
-	return log.New(logWriter{to.Sample(&zerolog.BurstSampler{Burst: logBurst, Period: logPeriod})}, "", 0)
+// newLog returns the logger for memberlist. Its lines are put into zerolog with the level that they begin with, until ended is closed: what
+// memberlist is at then fails because it was cut off, which is nothing to report.
+func newLog(to zerolog.Logger, ended <-chan struct{}) *log.Logger {
+	return log.New(logWriter{to.Sample(&zerolog.BurstSampler{Burst: logBurst, Period: logPeriod}), ended}, "", 0)
 }
 
-type logWriter struct{ log zerolog.Logger }
+type logWriter struct {
+	log   zerolog.Logger
+	ended <-chan struct{}
+}
 
 // logLevels are the marks with which memberlist begins a line.
 var logLevels = []struct {
@@ -35,6 +39,11 @@ var logLevels = []struct {
 
 // Write implements io.Writer; it is called once a line.
 func (w logWriter) Write(line []byte) (int, error) {
+	select {
+	case <-w.ended:
+		return len(line), nil
+	default:
+	}
 	level, text := zerolog.WarnLevel, bytes.TrimSpace(line) // a line without a mark complains too
 	for _, l := range logLevels {
 		if rest, ok := bytes.CutPrefix(text, []byte(l.mark)); ok {

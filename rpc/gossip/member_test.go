@@ -52,10 +52,11 @@ func TestMetadataOfStrangers(t *testing.T) {
 	})
 }
 
-// memberlist's lines have their level, a bound, and not their mark.
+// memberlist's lines have their level, a bound and an end, and not their mark.
 func TestLog(t *testing.T) {
 	var out bytes.Buffer
-	log := newLog(zerolog.New(&out))
+	ended := make(chan struct{})
+	log := newLog(zerolog.New(&out), ended)
 	log.Printf("[ERR] memberlist: one")
 	log.Printf("[DEBUG] memberlist: two")
 	log.Printf("no mark")
@@ -71,5 +72,13 @@ func TestLog(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), "\n"); got > logBurst {
 		t.Errorf("%d lines, want at most %d", got, logBurst)
+	}
+
+	out.Reset()
+	log = newLog(zerolog.New(&out), ended)
+	close(ended)
+	log.Printf("[ERR] memberlist: use of closed network connection")
+	if out.Len() > 0 {
+		t.Errorf("logged %s after the end", out.String())
 	}
 }
