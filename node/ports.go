@@ -78,9 +78,10 @@ type Store interface {
 	Apply(records []Record) ([]Version, error)
 	// Drop removes the records whose version still is the given one. It returns how many it removed.
 	Drop(entries []Entry) (int, error)
-	// List returns entries of the arc in ring order behind the cursor, at most limit; fewer than limit means the end of the arc.
+	// List returns entries of the arc in ring order behind the cursor, at most limit; fewer than limit means the end of the arc. What it returns is
+	// durable.
 	List(arc ring.Arc, from Cursor, limit int) ([]Entry, error)
-	// Digest summarizes the arcs.
+	// Digest summarizes the arcs. What it summarizes is durable.
 	Digest(arcs []ring.Arc) ([]Summary, error)
 	// Writable returns nil, or the error that Apply would return now for lack of space: asked before a write is sent anywhere.
 	Writable() error

@@ -222,7 +222,7 @@ func (w *World) arrive(h *Host, c *call) {
 			c.answer.err = errRefused
 			w.reply(c)
 		}
-	case w.options.Sections || c.method == MethodDo || c.method == MethodApply && w.options.SyncLatency > 0:
+	case w.options.Sections || c.method == MethodDo || c.method.waitsForDisk() && w.options.SyncLatency > 0:
 		w.serve(h, c)
 		return
 	default:

@@ -159,7 +159,9 @@ func (d disk) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, err
 	if d.h.mem == nil {
 		return nil, nil
 	}
-	return d.h.mem.List(arc, from, limit)
+	entries, err := d.h.mem.List(arc, from, limit)
+	d.h.syncSeen("Store.List")
+	return entries, err
 }
 
 // Digest implements node.Store.
@@ -167,7 +169,21 @@ func (d disk) Digest(arcs []ring.Arc) ([]node.Summary, error) {
 	if d.h.mem == nil {
 		return make([]node.Summary, len(arcs)), nil
 	}
-	return d.h.mem.Digest(arcs)
+	sums, err := d.h.mem.Digest(arcs)
+	d.h.syncSeen("Store.Digest")
+	return sums, err
+}
+
+// syncSeen waits, on a task of the host, until what is there is synced. The harness looks without waiting.
+func (h *Host) syncSeen(what string) {
+	if t := h.w.current; t == nil || t.host != h || h.traits == nil || h.w.options.SyncInterval > 0 {
+		return
+	}
+	h.trimTail()
+	if n := len(h.traits.tail); n > 0 {
+		h.w.wakeAt(h.traits.tail[n-1].synced, h.w.current)
+		h.w.park(what)
+	}
 }
 
 // Writable implements node.Store.

@@ -70,6 +70,9 @@ const (
 // Methods is the number of methods and the length of an array with one element for each, indexed by Method, with element 0 unused.
 const Methods = int(MethodHello) + 1
 
+// waitsForDisk reports whether the answer may have to wait for a sync.
+func (m Method) waitsForDisk() bool { return m == MethodApply || m == MethodDigest || m == MethodList }
+
 func (m Method) String() string {
 	return [...]string{
 		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "invalid",

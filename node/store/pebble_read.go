@@ -100,6 +100,9 @@ func (p *Pebble) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 			break
 		}
 	}
+	if err := p.syncSeen(); err != nil {
+		return nil, storeError(fmt.Sprintf("list %v", arc), err)
+	}
 	return entries, nil
 }
 
@@ -120,7 +123,21 @@ func (p *Pebble) Digest(arcs []ring.Arc) ([]node.Summary, error) {
 			}
 		}
 	}
+	if err := p.syncSeen(); err != nil {
+		return nil, storeError("digest", err)
+	}
 	return sums, nil
+}
+
+// syncSeen returns when what was seen before is synced. Writes are seen before they are, and whoever hears of a record from Digest or List may drop his
+// copy.
+func (p *Pebble) syncSeen() error {
+	for i := range p.stripes {
+		if p.stripes[i].unsynced.Load() > 0 {
+			return p.db.LogData(nil, pebble.Sync)
+		}
+	}
+	return nil
 }
 
 // scan visits the sound records from a place on, up to the identifier last, until visit returns false. key is only

@@ -46,6 +46,14 @@ func lossAfterPowerCut(seed uint64, mode store.SyncMode) error {
 			}
 		})
 	}
+	// Whoever lists what is there may rely on it as well.
+	writers.Go(func() {
+		for !stopped.Load() {
+			if err := listAll(s, promised[:]); err != nil && !stopped.Load() {
+				panic(err)
+			}
+		}
+	})
 	for enough := rng.Int64N(300); answers.Load() < enough; {
 		runtime.Gosched()
 	}
@@ -86,6 +94,22 @@ func writeSome(s node.Store, rng *rand.Rand, writer uint64, promised []atomic.Ui
 			return err
 		}
 		raise(&promised[n], got[i].Time)
+	}
+	return nil
+}
+
+// listAll lists the store, and raises what is promised by that.
+func listAll(s node.Store, promised []atomic.Uint64) error {
+	entries, err := s.List(ring.FullArc(), node.Cursor{}, cutKeys)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		var n int
+		if _, err := fmt.Sscanf(string(e.Key), "key-%d", &n); err != nil {
+			return err
+		}
+		raise(&promised[n], e.Version.Time)
 	}
 	return nil
 }
