@@ -39,7 +39,7 @@ func (p *Process) callRing(ctx context.Context, to ring.Ref, f func(ctx context.
 // hurried returns how long the answer of a peer to a ring call may take before something else is tried: at most half of RingTimeout, unless MinTimeout is
 // more than that.
 func (p *Process) hurried(to ring.Ref) time.Duration {
-	d := p.cfg.RingTimeout / 4 // of a stranger
+	d := p.cfg.RingTimeout / 2 // of a stranger
 	if e := p.trips.of(to.Addr); e != 0 {
 		d = e.mean() + 4*e.dev()
 	}

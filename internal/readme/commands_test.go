@@ -158,7 +158,7 @@ func shell(t *testing.T, dir, text string) *exec.Cmd {
 func copyRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"cmd", "node", "proto", "ring", "rpc", "sim"} {
+	for _, name := range []string{"cmd", "internal/cli", "node", "proto", "ring", "rpc", "sim"} {
 		if err := os.CopyFS(filepath.Join(dir, name), goFiles{os.DirFS(filepath.Join(root, name))}); err != nil {
 			t.Fatal(err)
 		}
