@@ -58,7 +58,7 @@ var mutants = []mutant{
 	{node: "deny-early", scenario: "gathering", seed: 1, check: sim.CheckDenied},
 	{node: "repair-never", scenario: "crashes", seed: 1, check: sim.CheckHeal},
 	{node: "sweep-unconfirmed", scenario: "sweeps", seed: 1, check: sim.CheckCopies},
-	{node: "sweep-unpinned", scenario: "sweeps", seed: 49, check: sim.CheckCopies},
+	{node: "sweep-unpinned", scenario: "sweeps", seed: 36, check: sim.CheckCopies},
 	{node: "tombstone-early", scenario: "leaving", seed: 1, check: sim.CheckAck},
 	{node: "leave-bare", scenario: "leaving", seed: 1, check: sim.CheckHandOver},
 }
