@@ -113,13 +113,16 @@ func (p *Process) joinThrough(ctx context.Context, seed string) error {
 // begin starts the life of a member.
 func (p *Process) begin() {
 	p.phase.Store(member)
-	p.maintain()
+	p.every(p.cfg.SweepInterval, p.sweep)
+	p.healAfter(p.cfg.HealInterval)
 }
 
-// place lets a node answer for its arc.
+// place lets a node answer for its arc, and keeps it in the ring from now on: those that join behind it, the next of its own process among them,
+// are members only when it has found out.
 func (p *Process) place(n *vnode) {
 	n.setServing(true)
 	n.repairAfter(p.cfg.SettleDelay)
+	n.maintain()
 	if p.events.Joined != nil {
 		p.events.Joined(n.self)
 	}

@@ -30,17 +30,13 @@ func (p *Process) every(first time.Duration, f func(ctx context.Context) (next t
 	})
 }
 
-// maintain starts the periodic work of all nodes.
-func (p *Process) maintain() {
-	for _, n := range p.nodes {
-		p.every(p.cfg.StabilizeInterval, func(ctx context.Context) time.Duration {
-			n.stabilize(ctx)
-			return p.cfg.StabilizeInterval
-		})
-		p.every(p.cfg.FixFingersInterval, n.fixFinger)
-	}
-	p.every(p.cfg.SweepInterval, p.sweep)
-	p.healAfter(p.cfg.HealInterval)
+// maintain starts the periodic work of a node that has taken its place.
+func (n *vnode) maintain() {
+	n.p.every(n.p.cfg.StabilizeInterval, func(ctx context.Context) time.Duration {
+		n.stabilize(ctx)
+		return n.p.cfg.StabilizeInterval
+	})
+	n.p.every(n.p.cfg.FixFingersInterval, n.fixFinger)
 }
 
 // The states of vnode.stabilizing.
@@ -191,9 +187,6 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 		n.p.rt.Go(func() { _ = n.p.callChanged(n.p.ctx, pred, n.self) }) // in vain if it is dead or has another successor
 	} else if len(after.view.Succs) == 0 {
 		n.stabilizeSoon() // not alone any more
-	}
-	if stirred(before.view, after.view) {
-		n.p.healSoon()
 	}
 	if stirred(before.view, after.view) {
 		n.p.healSoon()

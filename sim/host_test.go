@@ -145,7 +145,7 @@ func TestJoinWaits(t *testing.T) {
 		t.Errorf("joined: %v, running: %v, ready: %v without a ring; want it to wait", joined, h.Running(), h.Ready())
 	}
 	exec(t, w, func() { _ = seed.Join() })
-	run(t, w, 30*time.Second)
+	run(t, w, 15*time.Second)
 	if !joined || err != nil || !h.Ready() {
 		t.Errorf("joined: %v, %v; want it to have joined", joined, err)
 	}
@@ -215,7 +215,7 @@ func TestCrashOfPaused(t *testing.T) {
 	w := newRing(t, 8, sim.DefaultOptions())
 	h := w.Host(2)
 	h.Pause()
-	run(t, w, 30*time.Second)
+	run(t, w, 15*time.Second)
 	h.Crash()
 	converge(t, w, time.Minute)
 	exec(t, w, func() {
@@ -273,5 +273,33 @@ func TestVNodes(t *testing.T) {
 	}
 	if err := ring.CheckIdeal(views(w), o.Config.Successors); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestManyJoinAtOnce: processes of many nodes that join a ring of one at the same moment are all members soon. Their nodes take their places one after
+// the other, and each keeps its neighbors up to date from then on: the next may join behind it, and needs it to find out.
+func TestManyJoinAtOnce(t *testing.T) {
+	for seed := range uint64(100) {
+		o := sim.DefaultOptions()
+		o.Seed, o.VNodes = seed, 8
+		o.Latency = sim.Exponential(50 * time.Millisecond)
+		w := newWorld(t, o)
+		for range 12 {
+			w.AddHost()
+		}
+		exec(t, w, func() {
+			if err := w.Host(0).Join(); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, h := range w.Hosts()[1:] {
+			w.Go(func() { _ = h.Join(w.Host(0)) })
+		}
+		run(t, w, 15*time.Second)
+		for _, h := range w.Hosts() {
+			if !h.Ready() {
+				t.Errorf("seed %d: %s is not a member after 15s", seed, h.Addr())
+			}
+		}
 	}
 }
