@@ -36,17 +36,17 @@ func (p *Process) callRing(ctx context.Context, to ring.Ref, f func(ctx context.
 	return p.timed(ctx, to, p.cfg.RingTimeout, f)
 }
 
-// hurried returns how long the answer of a peer to a ring call may take before something else is tried: at most half of RingTimeout, unless MinTimeout is
-// more than that.
+// hurried returns how long the answer of a peer to a ring call may take before something else is tried: four deviations longer than usual, and MinTimeout
+// at least, because where all take equally long a little more is nothing unusual. It is at most half of RingTimeout, unless MinTimeout is more than that.
 func (p *Process) hurried(to ring.Ref) time.Duration {
 	d := p.cfg.RingTimeout / 2 // of a stranger
 	if e := p.trips.of(to.Addr); e != 0 {
-		d = e.mean() + 4*e.dev()
+		d = e.mean() + max(4*e.dev(), p.cfg.MinTimeout)
 	}
 	if p.cfg.MinTimeout > p.cfg.RingTimeout/2 {
 		return p.cfg.RingTimeout
 	}
-	return min(max(d, p.cfg.MinTimeout), p.cfg.RingTimeout/2)
+	return min(d, p.cfg.RingTimeout/2)
 }
 
 // timed runs f, a ring call to the node to, with a deadline, and takes note of the round trip.

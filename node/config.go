@@ -23,7 +23,7 @@ type Config struct {
 	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
 	HealInterval       time.Duration // between two lookups of the own place through a remembered peer; up to 16 times that while neighbors stay the same
 	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one; only who misses this one is suspect
-	MinTimeout         time.Duration // least deadline of a first attempt at such a call, otherwise as the peer's round trips suggest; RingTimeout: there is one attempt
+	MinTimeout         time.Duration // how much longer than usual for the peer the answer to a first attempt may take, or four deviations; RingTimeout: there is one attempt
 	ReplicaTimeout     time.Duration // deadline of a call that reads or writes records at a replica
 	HedgeDelay         time.Duration // after which a read asks the other replicas too, or later if those that it asked are far away
 	SuspectTime        time.Duration // how long a process that did not answer is asked last

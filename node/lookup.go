@@ -62,9 +62,10 @@ type walk struct {
 	p     *Process
 	id    ring.ID
 	open  []ring.Ref // where to go on, the best last
-	avoid []ring.ID  // what did not answer, or not soon
-	dead  []ring.ID  // of these, what had all the time it may take
+	avoid []ring.ID  // what did not answer, or not soon, or knows no way but through such nodes
+	dead  []ring.ID  // of these, what did not answer in all the time it may take
 	slow  bool       // the way leads through nodes that do not answer soon
+	again bool       // started over, because all ways were to be avoided
 	from  ring.Ref   // the node whose list covers id; zero if that is one of the own
 	hops  []Hop
 	via   ring.Ref // where to start over; zero for the own nodes
@@ -144,8 +145,8 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			}
 			w.push(step.Nodes)
 		}
-		if len(w.open) == 0 && len(w.avoid) > len(w.dead) { // some were only late: now they get all the time
-			w.avoid, w.slow = slices.Clone(w.dead), true
+		if len(w.open) == 0 && len(w.avoid) > len(w.dead) && !w.again { // some were only late: now they get all the time
+			w.avoid, w.slow, w.again = slices.Clone(w.dead), true, true
 			w.start(w.via)
 			continue
 		}
@@ -165,7 +166,13 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err != nil || len(step.Nodes) == 0 {
+		if err != nil {
+			continue
+		}
+		if len(step.Nodes) == 0 {
+			if !next.ID.IsZero() {
+				w.avoid = append(w.avoid, next.ID) // or those before it would lead here again
+			}
 			continue
 		}
 		w.open = append(w.open, next)

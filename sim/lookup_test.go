@@ -1,0 +1,61 @@
+package sim_test
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/sim"
+)
+
+// TestNobodyIsLate: where all answers take equally long, none is taken for late.
+func TestNobodyIsLate(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.Latency = sim.Constant(70 * time.Millisecond)
+	w := newRing(t, 40, o)
+	lookUp(t, w, 4000, func(l node.Lookup) {
+		for _, h := range l.Hops {
+			if h.Err != nil {
+				t.Fatalf("after %v, %v: %v", w.Now(), h.Node, h.Err)
+			}
+		}
+	})
+}
+
+// TestLookupsAmongTheSlow: a lookup goes round nodes that have become slow, asks them in the end if there is no other way, and does not go in circles
+// meanwhile. With lists of one entry there often is none.
+func TestLookupsAmongTheSlow(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.Config.Successors, o.Config.Replicas, o.Config.WriteQuorum, o.Config.ReadQuorum = 1, 1, 1, 1
+	w := newRing(t, 8, o)
+	lookUp(t, w, 400, func(node.Lookup) {})
+	for _, slow := range []int{2, 3, 6} {
+		w.Host(slow).SetSlow(3)
+	}
+	lookUp(t, w, 400, func(l node.Lookup) {
+		if len(l.Hops) > 16 {
+			t.Errorf("a lookup among 8 nodes, 3 of them slow, took %d calls", len(l.Hops))
+		}
+	})
+}
+
+// lookUp looks random places up from the hosts in turn, and hands out how each went that found the owner.
+func lookUp(t *testing.T, w *sim.World, n int, found func(l node.Lookup)) {
+	t.Helper()
+	rng := w.Rand("lookups")
+	exec(t, w, func() {
+		for i := range n {
+			h := w.Host(i % len(w.Hosts()))
+			_ = h.Call(func() {
+				l, err := h.Process().Lookup(t.Context(), ring.Hash(binary.BigEndian.AppendUint64(nil, rng.Uint64())))
+				if err != nil || !l.Owner.Arc().Contains(l.ID) {
+					t.Errorf("lookup of %v from %s: found %v, %v", l.ID, h.Addr(), l.Owner, err)
+					return
+				}
+				found(l)
+			})
+		}
+	})
+}
