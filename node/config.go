@@ -13,6 +13,8 @@ type Config struct {
 	WriteQuorum int // W of N that must have a write durably before it is acknowledged
 	ReadQuorum  int // R of N that are asked on a read
 
+	RoutingPeers int // other processes whose nodes lookups know by hearsay, if they host as many as the own one; 0: they go by fingers and lists alone
+
 	MaxKeyBytes   int
 	MaxValueBytes int
 
@@ -38,7 +40,7 @@ type Config struct {
 // DefaultConfig returns the settings of a production node.
 func DefaultConfig() Config {
 	return Config{
-		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2,
+		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, RoutingPeers: 4096,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
@@ -67,6 +69,9 @@ func (c Config) Validate() error {
 	}
 	if c.ReadQuorum < 1 || c.ReadQuorum > c.Replicas {
 		bad("read-quorum: %d, want 1 to replicas = %d", c.ReadQuorum, c.Replicas)
+	}
+	if c.RoutingPeers < 0 {
+		bad("routing-peers: %d, want at least 0", c.RoutingPeers)
 	}
 	if c.MaxKeyBytes < 1 {
 		bad("max key size: %d bytes, want at least 1", c.MaxKeyBytes)

@@ -9,20 +9,22 @@ import (
 
 // Hearsay is what others say about the liveness of processes, such as gossip. It is a hint, never believed: a process that is said to be
 // dead or alive is asked, and only what that call shows changes the ring. So hearsay that is wrong, late or forged costs a call, and the
-// ring is as correct without any.
+// ring is as correct without any. Lookups ask first whoever should be the owner if all of it is true, and go by the ring's own ways if it is not.
 
 // HearDead takes in that the process that hosts the given nodes, all at one address, is said to be gone. If an own node has one of them as
 // neighbor or finger, the process is asked; if it does not answer either, the ring closes without it at once: it counts as suspect, it leaves
-// the fingers, and nodes that have it as first successor stabilize, which tells the lists that it is in. It blocks for a call, two at most
-// if the successor is to be replaced.
+// the fingers, and nodes that have it as first successor stabilize, which tells the lists that it is in. Lookups do not ask it at once any more, as they do
+// with those of whom HearAlive told. It blocks for a call, two at most if the successor is to be replaced.
 func (p *Process) HearDead(ctx context.Context, nodes []ring.Ref) {
 	held, ok := p.holds(nodes)
 	if !ok || held.Addr == p.addr || !p.Ready() {
+		p.memory.strike(nodes)
 		return
 	}
 	if _, err := p.callNeighbors(ctx, held); !dead(err) {
 		return
 	}
+	p.memory.strike(nodes)
 	for _, n := range p.nodes {
 		for _, r := range nodes {
 			n.dropFinger(r)
@@ -47,13 +49,14 @@ func (p *Process) holds(nodes []ring.Ref) (ring.Ref, bool) {
 }
 
 // HearAlive takes in that the process that hosts the given nodes, all at one address, is said to be alive. Its address is remembered, for
-// healing. A node of it that would be a closer neighbor of an own node is asked, and adopted if it answers: either it was suspected wrongly,
+// healing, and its nodes for lookups, as long as Config.RoutingPeers has room. A node of it that would be a closer neighbor of an own node is asked, and adopted if it answers: either it was suspected wrongly,
 // or it is of another ring of the same cluster, and so the two merge. It blocks for two calls an own node that is concerned.
 func (p *Process) HearAlive(ctx context.Context, nodes []ring.Ref) {
 	if len(nodes) == 0 || nodes[0].Addr == p.addr {
 		return
 	}
 	p.memory.hear(nodes[0].Addr, p.addr)
+	p.memory.enrol(nodes, p.cfg.RoutingPeers*len(p.nodes))
 	if !p.Ready() {
 		return // only a member has a place to compare
 	}

@@ -150,3 +150,81 @@ func TestHearAliveForged(t *testing.T) {
 		}
 	})
 }
+
+// TestLookupsByHearsay: who has heard of everybody asks the owner at once, and who has heard what is not true finds it all the same: dead
+// nodes said to be alive, live ones said to be dead, some never heard of, and none that exists.
+func TestLookupsByHearsay(t *testing.T) {
+	inCluster(t, 75, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(60, 2)
+		c.converge(10 * time.Second)
+		asker, rest := procs[0], procs[1:]
+		find := func(most int) {
+			c.t.Helper()
+			refs := liveRefs(c)
+			for i := range 300 {
+				id := ring.Hash(fmt.Appendf(nil, "key-%d", i))
+				l, err := asker.Lookup(c.t.Context(), id)
+				if want := successorIn(refs, id); err != nil || l.Owner.Self != want {
+					c.t.Fatalf("lookup of %v: got %v, %v; want %v", id, l.Owner.Self, err, want)
+				}
+				if len(l.Hops) > most {
+					c.t.Fatalf("lookup of %v took %d calls, want at most %d: %v", id, len(l.Hops), most, l.Hops)
+				}
+			}
+		}
+		for _, p := range rest {
+			asker.HearAlive(c.t.Context(), p.Nodes())
+		}
+		find(1)
+
+		for _, p := range rest[:6] {
+			asker.HearDead(c.t.Context(), p.Nodes())
+		}
+		for _, p := range rest[6:12] {
+			c.kill(p)
+		}
+		find(8)
+		for i := range 20 {
+			asker.HearAlive(c.t.Context(), []ring.Ref{{ID: ring.Hash(fmt.Appendf(nil, "nobody-%d", i)), Addr: rest[20+i].addr}})
+		}
+		find(8)
+		for i := range 200 {
+			op := node.Op{Kind: node.OpPut, Key: fmt.Appendf(nil, "key-%d", i), Value: []byte("v")}
+			if _, err := asker.Do(c.t.Context(), op); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestLookupsByMuchHearsay: of more processes than there is room for, those that have it are as good as fingers.
+func TestLookupsByMuchHearsay(t *testing.T) {
+	cfg := node.DefaultConfig()
+	cfg.Successors, cfg.RoutingPeers = 4, 40
+	mean := func(gossip bool) (calls float64) {
+		inCluster(t, 76, cfg, func(c *cluster) {
+			procs := c.bootstrap(160, 1)
+			time.Sleep(10 * time.Second)
+			refs, hops := liveRefs(c), 0
+			for _, p := range procs[1:] {
+				if gossip {
+					procs[0].HearAlive(c.t.Context(), p.Nodes())
+				}
+			}
+			for i := range 200 {
+				id := ring.Hash(fmt.Appendf(nil, "key-%d", i))
+				l, err := procs[0].Lookup(c.t.Context(), id)
+				if want := successorIn(refs, id); err != nil || l.Owner.Self != want {
+					c.t.Fatalf("lookup of %v: got %v, %v; want %v", id, l.Owner.Self, err, want)
+				}
+				hops += len(l.Hops)
+			}
+			calls = float64(hops) / 200
+		})
+		return calls
+	}
+	with, without := mean(true), mean(false)
+	if with > 0.8*without {
+		t.Errorf("lookups took %.2f calls, and %.2f without 40 processes that were heard of", with, without)
+	}
+}

@@ -66,6 +66,8 @@ type walk struct {
 	dead  []ring.ID  // of these, what did not answer in all the time it may take
 	slow  bool       // the way leads through nodes that do not answer soon
 	again bool       // started over, because all ways were to be avoided
+	heard bool       // those were named who own it by what others say
+	guess bool       // they are the candidates: there may be nodes between that nobody has told of
 	from  ring.Ref   // the node whose list covers id; zero if that is one of the own
 	hops  []Hop
 	via   ring.Ref // where to start over; zero for the own nodes
@@ -134,6 +136,7 @@ func closer(id ring.ID, a, b ring.Step) bool {
 // candidates that it names. A node whose alternatives all turned out to be dead is asked again, now leaving those out. The loop is
 // bounded by MaxHops.
 func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
+	w.guess = false
 	for len(w.hops) < w.p.cfg.MaxHops {
 		if len(w.open) == 0 && w.via.IsZero() {
 			if err := w.p.present(); err != nil {
@@ -143,7 +146,14 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			if step.Covered {
 				return step.Nodes, nil
 			}
+			if owners := w.p.memory.heardOwners(w.id); len(owners) > 0 && !w.heard {
+				w.heard, w.guess = true, true
+				return w.p.trusted(owners), nil
+			}
 			w.push(step.Nodes)
+			w.push(slices.DeleteFunc(w.p.memory.heardBefore(w.id), func(r ring.Ref) bool {
+				return len(step.Nodes) > 0 && !ring.Between(step.Nodes[0].ID, r.ID, w.id)
+			}))
 		}
 		if len(w.open) == 0 && len(w.avoid) > len(w.dead) && !w.again { // some were only late: now they get all the time
 			w.avoid, w.slow, w.again = slices.Clone(w.dead), true, true
@@ -217,10 +227,14 @@ func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, 
 	return err
 }
 
+// maxBack is how many nodes that a list did not know of are asked one after the other.
+const maxBack = 8
+
 // settle asks the candidates in order, and whoever stands before them by then, until one owns the identifier: its arc contains it, or everybody
-// between its predecessor and itself is known to be dead.
+// between its predecessor and itself is known to be dead. It gives up if very many stand before them, because there are shorter ways, and on a guess
+// whose predecessor is dead, because somebody may stand before that one.
 func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bool) {
-	for len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops {
+	for back := 0; len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops && back < maxBack; {
 		c := candidates[0]
 		candidates = candidates[1:]
 		if slices.Contains(w.dead, c.ID) {
@@ -232,9 +246,10 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 			continue
 		}
 		if v.Arc().Contains(w.id) || slices.Contains(w.dead, v.Pred.ID) {
-			return v, true
+			return v, v.Arc().Contains(w.id) || !w.guess
 		}
 		candidates = append([]ring.Ref{v.Pred, c}, candidates...) // it stands between: the list did not know it yet
+		back++
 	}
 	return ring.View{}, false
 }

@@ -158,6 +158,7 @@ type Status struct {
 	Ready      bool
 	Nodes      []NodeStatus // by identifier
 	Known      []string     // a copy of Process.Known
+	Heard      int          // nodes of other processes that lookups know by hearsay
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -175,6 +176,7 @@ type NodeStatus struct {
 func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
+		Heard: int(p.memory.heard.Load()),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

@@ -125,6 +125,7 @@ type forward struct {
 
 // send looks for the owner and hands the operation over. done is false if it has to be tried again, later.
 func (f *forward) send(ctx context.Context) (r Result, done bool, err error) {
+approaching:
 	for ctx.Err() == nil && len(f.walk.hops) < f.p.cfg.MaxHops {
 		candidates, err := f.walk.approach(ctx)
 		if err != nil {
@@ -147,6 +148,9 @@ func (f *forward) send(ctx context.Context) (r Result, done bool, err error) {
 			case errors.As(err, &other):
 				// Either a node joined before it, or the one before it is dead and it does not know yet.
 				if !f.worthAsking(other.Hint, candidates[:i+1]) {
+					if f.walk.guess {
+						continue approaching
+					}
 					return Result{}, false, nil
 				}
 				candidates = slices.Insert(slices.Clone(candidates), i+1, other.Hint)

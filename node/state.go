@@ -194,9 +194,11 @@ type memory struct {
 	absent   []string             // those known from an earlier run that have not been seen in this one
 	suspects map[string]time.Time // until when a process is asked last
 	healStop func()               // cancels the timer of the next heal
+	roster   roster
 
 	suspectUntil int64        // Unix time in ns at which the last of suspects is over
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
+	heard        atomic.Int32 // len(roster.nodes), the same
 }
 
 type pin struct {
@@ -326,6 +328,42 @@ func (m *memory) hear(addr, own string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known = withAddrs(m.known, []ring.Ref{{Addr: addr}}, own)
+}
+
+// enrol notes the nodes of a process that is said to be alive.
+func (m *memory) enrol(nodes []ring.Ref, room int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roster.add(nodes, room)
+	m.heard.Store(int32(len(m.roster.nodes)))
+}
+
+// strike forgets the nodes of a process that is said to be dead.
+func (m *memory) strike(nodes []ring.Ref) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.roster.drop(nodes)
+	m.heard.Store(int32(len(m.roster.nodes)))
+}
+
+// heardOwners returns who owns id by what others say, and the nodes after it; none if that may be anybody.
+func (m *memory) heardOwners(id ring.ID) []ring.Ref {
+	if m.heard.Load() == 0 {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.owners(id)
+}
+
+// heardBefore returns who comes before id by what others say, the closest first.
+func (m *memory) heardBefore(id ring.ID) []ring.Ref {
+	if m.heard.Load() == 0 {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.preceding(id)
 }
 
 // withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too

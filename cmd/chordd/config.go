@@ -22,6 +22,7 @@ type Config struct {
 
 	Gossip          string // HOST:PORT; empty: the listen address with the next port; "off": none
 	GossipAdvertise string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
+	RoutingPeers    int
 	Zone            string
 
 	Data  string // directory
@@ -68,7 +69,7 @@ func DefaultConfig() Config {
 	n := node.DefaultConfig()
 	return Config{
 		Listen: "127.0.0.1:7400", Data: "./chord-data", Store: storePebble, Sync: "always",
-		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8,
+		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
 		Admin: "127.0.0.1:7402", StopTimeout: 30 * time.Second,
 		LogLevel: "info", LogFormat: "auto", DevNodes: 5,
@@ -79,7 +80,7 @@ func DefaultConfig() Config {
 func (c Config) nodeConfig() node.Config {
 	n := node.DefaultConfig()
 	n.Replicas, n.WriteQuorum, n.ReadQuorum, n.Successors = c.Replicas, c.WriteQuorum, c.ReadQuorum, c.Successors
-	n.MaxKeyBytes, n.MaxValueBytes = c.MaxKeyBytes, c.MaxValueBytes
+	n.MaxKeyBytes, n.MaxValueBytes, n.RoutingPeers = c.MaxKeyBytes, c.MaxValueBytes, c.RoutingPeers
 	return n
 }
 

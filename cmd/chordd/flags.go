@@ -39,6 +39,8 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"of --listen and the port after it)")
 	f.StringVar(&cfg.GossipAdvertise, "gossip-advertise", d.GossipAdvertise, "`HOST:PORT` under which the others reach --gossip (default: the host of "+
 		"--advertise and the port of --gossip)")
+	f.IntVar(&cfg.RoutingPeers, "routing-peers", d.RoutingPeers, "`N` other processes that lookups know by gossip, so that one call finds the owner; in larger "+
+		"rings they are more fingers. 0: lookups go by the fingers alone")
 	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of the zone that this process runs in, for chord status")
 
 	f.StringVar(&cfg.Data, "data", d.Data, "`DIR` of the data and the identity of this process; created if missing")

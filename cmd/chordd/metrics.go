@@ -79,6 +79,7 @@ var (
 	descGroup      = desc("node_group_size", "Distinct processes in the replica group of the node's keys.", "node")
 	descSuccessors = desc("node_successors", "Length of the node's successor list.", "node")
 	descFingers    = desc("node_fingers", "Distinct fingers of the node.", "node")
+	descHeard      = desc("routing_nodes", "Nodes of other processes that lookups know by gossip.")
 	descRecords    = desc("store_records", "Records in the store, deletes that are remembered included; absent if the store cannot tell.")
 	descDisk       = desc("store_disk_bytes", "Bytes that the store takes on disk, 0 in memory.")
 	descFree       = desc("store_free_bytes", "Bytes free on the store's file system, 0 in memory.")
@@ -93,7 +94,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descRecords, descDisk, descFree, descWritable,
+		descHeard, descRecords, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -120,6 +121,7 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descSuccessors, float64(len(n.View.Succs)), id)
 		gauge(descFingers, float64(len(n.Fingers)), id)
 	}
+	gauge(descHeard, float64(s.Heard))
 	if s.Store.Records >= 0 {
 		gauge(descRecords, float64(s.Store.Records))
 	}

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"slices"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// roster is the nodes of the processes that are said to be alive but the own one, by identifier. Where it is the whole ring, as gossip makes it, a lookup asks
+// the owner at once [Gupta, Liskov, Rodrigues, NSDI 2004]; where it is a part, its nodes are more fingers. It is as wrong as what others say: a
+// lookup ends only at a node that says itself that it is the owner.
+type roster struct {
+	nodes   []ring.Ref
+	partial bool // there was no room for somebody
+}
+
+// rosterAnswer is how many nodes a question to the roster names: one, and some to fall back on.
+const rosterAnswer = 4
+
+// find returns where the node with an identifier is, or would be.
+func (r *roster) find(id ring.ID) (at int, found bool) {
+	return slices.BinarySearchFunc(r.nodes, id, func(n ring.Ref, id ring.ID) int { return n.ID.Compare(id) })
+}
+
+// add takes in the nodes of a process while there is room for more. One that is there already may have another address.
+func (r *roster) add(nodes []ring.Ref, room int) {
+	for _, n := range nodes {
+		at, found := r.find(n.ID)
+		switch {
+		case found:
+			r.nodes[at] = n
+		case len(r.nodes) < room:
+			r.nodes = slices.Insert(r.nodes, at, n)
+		default:
+			r.partial = true
+		}
+	}
+}
+
+// drop removes nodes, unless they are said to be at another address by now.
+func (r *roster) drop(nodes []ring.Ref) {
+	for _, n := range nodes {
+		if at, found := r.find(n.ID); found && r.nodes[at] == n {
+			r.nodes = slices.Delete(r.nodes, at, at+1)
+		}
+	}
+}
+
+// owners returns the node that owns id and those after it, if nobody is missing in the roster: none if somebody is known to be.
+func (r *roster) owners(id ring.ID) []ring.Ref {
+	if r.partial {
+		return nil
+	}
+	at, _ := r.find(id)
+	return r.from(at, 1)
+}
+
+// preceding returns the nodes before id, the closest first.
+func (r *roster) preceding(id ring.ID) []ring.Ref {
+	at, _ := r.find(id)
+	return r.from(at-1, -1)
+}
+
+// from returns the nodes from a place on, clockwise or against.
+func (r *roster) from(at, direction int) []ring.Ref {
+	size := len(r.nodes)
+	nodes := make([]ring.Ref, min(size, rosterAnswer))
+	for i := range nodes {
+		nodes[i] = r.nodes[(at+i*direction+size)%size]
+	}
+	return nodes
+}
