@@ -43,6 +43,7 @@ func (h *Host) end(state machineState) {
 		return
 	}
 	h.remember()
+	h.w.gossip.gone(h)
 	h.process = nil
 	h.w.running--
 	p.Stop()
@@ -187,7 +188,10 @@ func (h *Host) Join(seeds ...*Host) error {
 func (h *Host) Restart() error {
 	h.w.inHarness("Host.Join")
 	h.start().Recall(h.trait().known)
-	return h.Call(func() { h.enter(context.Background()) })
+	return h.Call(func() {
+		h.enter(context.Background())
+		h.w.gossip.joined(h)
+	})
 }
 
 // Leave hands the data of the process over and ends it. It must be called on a task of the harness. Errors: ErrEnded, and those of
@@ -197,6 +201,7 @@ func (h *Host) Leave() error {
 	if err := h.Call(func() { left = h.process.Leave(context.Background()) }); err != nil {
 		return err
 	}
+	h.w.gossip.leaves(h)
 	h.Kill()
 	return left
 }

@@ -27,6 +27,8 @@ type Options struct {
 	// SyncLatency is what a synced write takes. 0: no time at all.
 	SyncLatency time.Duration
 
+	Gossip Gossip // what processes hear about each other besides; the zero value: nothing
+
 	// Wire converts messages as the network of a live process does, and says how many bytes they have there. nil: slices are copied, and Stats
 	// counts no wire bytes.
 	Wire Wire
@@ -76,6 +78,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Bandwidth < 0 {
 		bad("bandwidth: %d bytes per second, want at least 0", o.Bandwidth)
+	}
+	for _, problem := range o.Gossip.problems() {
+		bad("gossip.%s: %s", problem.Path, problem.Message)
 	}
 	if o.SyncInterval < 0 || o.SyncLatency < 0 {
 		bad("sync interval %v and latency %v, want at least 0", o.SyncInterval, o.SyncLatency)

@@ -67,6 +67,7 @@ func newRunner(s Scenario, observer Observer) (*runner, error) {
 	o.Seed, o.Config, o.VNodes = s.Seed, s.Node, s.VNodes
 	o.Latency, o.Loss, o.Duplicate, o.Bandwidth = latency, s.Network.Loss, s.Network.Duplicate, s.Network.Bandwidth
 	o.SyncInterval, o.SyncLatency = s.Disk.SyncInterval, s.Disk.SyncLatency
+	o.Gossip = s.Gossip
 	o.Events = r.listen
 	if r.checker != nil {
 		r.checker.Prepare(&o)

@@ -30,6 +30,7 @@ type Scenario struct {
 	Node     node.Config // default: that of chordd
 	Network  Network
 	Disk     Disk
+	Gossip   Gossip
 	Churn    []Churn
 	Workload []Workload
 	Faults   []Fault
@@ -218,6 +219,6 @@ func DefaultScenario() Scenario {
 	return Scenario{
 		Seed: 1, Nodes: 100, VNodes: 1, Groups: 1, Duration: 10 * time.Minute, Series: 10 * time.Second,
 		Start: StartIdeal, JoinInterval: 100 * time.Millisecond, Crash: CrashMachine,
-		Node: node.DefaultConfig(), Network: Network{Latency: LatencySpec{Model: LatencyInternet}},
+		Node: node.DefaultConfig(), Network: Network{Latency: LatencySpec{Model: LatencyInternet}}, Gossip: DefaultGossip(),
 	}
 }

@@ -110,6 +110,9 @@ func (s Scenario) problems() []Problem {
 	v.network(s.Network)
 	v.duration("disk.sync-interval", s.Disk.SyncInterval, 0)
 	v.duration("disk.sync-latency", s.Disk.SyncLatency, 0)
+	for _, p := range s.Gossip.problems() {
+		v.bad("gossip."+p.Path, "%s", p.Message)
+	}
 	for i, c := range s.Churn {
 		v.churn(fmt.Sprintf("churn[%d]", i), c, s)
 	}

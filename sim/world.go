@@ -20,6 +20,7 @@ type World struct {
 	options Options
 	now     time.Duration
 	net     Net
+	gossip  gossiping
 	hosts   []*Host
 	wired   Rand
 
@@ -46,6 +47,7 @@ func New(o Options) (*World, error) {
 	}
 	w := &World{options: o, wired: stream(o.Seed, "wire", 0)}
 	w.net.init(w)
+	w.gossip.init(w)
 	return w, nil
 }
 
@@ -117,6 +119,7 @@ func (w *World) Bootstrap(n int) error {
 			return err
 		}
 	}
+	w.gossip.begin(hosts)
 	return nil
 }
 

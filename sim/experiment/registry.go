@@ -11,6 +11,7 @@ func All() []*Experiment {
 		churnToN(),
 		churnSIGCOMM(),
 		churnP2PSim(),
+		oneHop(),
 		churnBamboo(),
 		sessions(),
 		partitionHeal(),

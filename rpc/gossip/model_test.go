@@ -1,0 +1,120 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chordkv/chord/sim"
+)
+
+// TestModel compares when 64 members hear of deaths and newcomers with the model that the simulator has of it: half of them sooner than a time, nine
+// tenths sooner than another. The tolerance is wide, because the machine has other things to do and there are few changes; a model that is off by the
+// suspicion or by the rounds of an epidemic is outside.
+func TestModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	const members, changes = 64, 4
+	normal := func(c *Config) { *c = config(c.Self, c.Advertise) }
+	var peers []*peer
+	add := func() *peer {
+		p := begin(t, number(uint64(len(peers)+1)), normal)
+		if len(peers) > 0 {
+			if err := p.Join(t.Context(), []string{peers[rand.IntN(len(peers))].at()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		peers = append(peers, p)
+		return p
+	}
+	for range members {
+		add()
+	}
+	// Now and then news misses a member, which learns of it by the next exchange of everything, after a minute: that is why it is not waited for here.
+	eventually(t, func() error {
+		known := 0
+		for _, p := range peers {
+			known += len(p.Members())
+		}
+		if known < members*members*97/100 {
+			return fmt.Errorf("%d members know %d on average", members, known/members)
+		}
+		return nil
+	})
+
+	var dead, joined []time.Duration
+	for range changes {
+		killed := peers[len(peers)/2]
+		peers = slices.Delete(peers, len(peers)/2, len(peers)/2+1)
+		began := time.Now()
+		killed.Close()
+		dead = append(dead, hears(t, peers, killed.self, false, began)...)
+
+		began = time.Now()
+		fresh := begin(t, number(uint64(1000+len(joined))), normal)
+		if err := fresh.Join(t.Context(), []string{peers[0].at()}); err != nil {
+			t.Fatal(err)
+		}
+		joined = append(joined, hears(t, peers, fresh.self, true, began)...)
+		peers = append(peers, fresh)
+	}
+
+	g, r := sim.DefaultGossip(), sim.NewRand(1, "model", 0)
+	var modelDead, modelJoined []time.Duration
+	for range 4000 {
+		noticed := g.Detection(members, r)
+		for range 16 {
+			modelDead = append(modelDead, noticed+g.Reach(members, r))
+			modelJoined = append(modelJoined, g.Reach(members, r))
+		}
+	}
+	for _, c := range []struct {
+		what      string
+		got, want []time.Duration
+		slack     time.Duration
+	}{
+		{"a death", dead, modelDead, 500 * time.Millisecond},
+		{"a newcomer", joined, modelJoined, 300 * time.Millisecond},
+	} {
+		slices.Sort(c.got)
+		slices.Sort(c.want)
+		for _, q := range []int{50, 90} {
+			got, want := c.got[len(c.got)*q/100], c.want[len(c.want)*q/100]
+			t.Logf("%d%% hear of %s within %v, by the model within %v", q, c.what, got, want)
+			if got < want*7/10-c.slack/2 || got > want*14/10+c.slack {
+				t.Errorf("%d%% hear of %s within %v, by the model within %v", q, c.what, got, want)
+			}
+		}
+	}
+}
+
+// config is DefaultConfig for a member of the tests' cluster.
+func config(self Member, advertise string) Config {
+	c := DefaultConfig()
+	c.Self, c.Advertise, c.Cluster = self, advertise, fast().Cluster
+	return c
+}
+
+// hears waits until all of peers but a few have heard of a member's change, and returns when each had.
+func hears(t *testing.T, peers []*peer, of Member, alive bool, began time.Time) (times []time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for left := slices.Clone(peers); len(left) > len(peers)/32 && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		left = slices.DeleteFunc(left, func(p *peer) bool {
+			heard := slices.Contains(p.Members(), of) == alive
+			if heard {
+				times = append(times, time.Since(began))
+			}
+			return heard
+		})
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("%d of %d have not heard of the change of %s after %v", len(peers)-len(times), len(peers), of.Addr, patience)
+	}
+	return times
+}

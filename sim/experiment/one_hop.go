@@ -1,0 +1,191 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/sim"
+)
+
+// What Li et al., INFOCOM 2005, have for OneHop (Gupta, Liskov, Rodrigues, NSDI 2004) among 1,024 nodes with sessions of an hour.
+const (
+	oneHopNodes  = 1024
+	oneHopMedian = 160 * time.Millisecond // where the median round trip is 156 ms
+)
+
+func oneHop() *Experiment {
+	return &Experiment{
+		Name:   "one-hop",
+		Title:  "What is a lookup worth that knows everybody?",
+		Source: "Gupta, Liskov, Rodrigues, NSDI 2004; Li et al., INFOCOM 2005",
+		About: "Nodes hear by gossip who is a member, and a lookup asks the owner at once, beside the same ring where lookups go by fingers. A node is a member for " +
+			"an exponential time, crashes, and is replaced at once by another. Each looks random identifiers up, one a minute in the mean. The stretch of a lookup is " +
+			"its latency over the round trip between the asker and the owner.\n\n" +
+			"Differs from the papers: there, news travels down a hierarchy of slices, once; here, memberlist's gossip, whose bytes the simulation does not count. The " +
+			"table has what they come to by the model of p2psim, 20 for a message and 4 for each node named in it: a probe and its answer every 0.4 s, and " +
+			"each change sent 4 log10 N times by each member, at most: a message may have several. A probe costs most of it, and finds a crash within seconds, " +
+			"where OneHop's keep-alives take longer.",
+		Params: []Param{
+			{"nodes", "members at a time", []int{1024, 4096}, []int{256}},
+			{"sessions", "mean time that a node is a member", []time.Duration{20 * time.Minute, time.Hour, 3 * time.Hour}, []time.Duration{time.Hour}},
+			{"matrix", "file of round trips in place of the Internet-like model", "", ""},
+			{"duration", "virtual time that is measured", 20 * time.Minute, 4 * time.Minute},
+			{"lookups", "per node and second", 1.0 / 60, 1.0 / 10},
+		},
+		Run: runOneHop,
+	}
+}
+
+// hopPoint is what one ring gives.
+type hopPoint struct {
+	Nodes                 int
+	Session               time.Duration
+	Gossip                bool
+	Right, Wrong, Failed  int
+	AtOnce                float64 // share of the right lookups that took one call
+	P50, P95, P99         time.Duration
+	Stretch50, Stretch95  float64
+	Timeouts, Hops        float64
+	Bytes, Changes, Spent float64 // per node and second, changes of the membership a second, bytes of gossip per node and second by the model
+}
+
+func runOneHop(ctx context.Context, p Params, progress *Progress) (*Report, error) {
+	sizes, sessions := p.Ints("nodes"), p.Durations("sessions")
+	points, err := Points(ctx, p, progress, "ring", len(sizes)*len(sessions)*2, func(ctx context.Context, i int, at *Point) (hopPoint, error) {
+		gossip, i := i%2 == 0, i/2
+		return measureHops(ctx, p, sizes[i/len(sessions)], sessions[i%len(sessions)], gossip, at)
+	})
+	done := finished(points)
+	if len(done) == 0 {
+		return nil, err
+	}
+	r := &Report{}
+	reportHops(r, p, done)
+	r.Summary = summarize(r)
+	return r, err
+}
+
+func measureHops(ctx context.Context, p Params, nodes int, session time.Duration, gossip bool, at *Point) (hopPoint, error) {
+	s := sim.DefaultScenario()
+	s.Name, s.Seed, s.Nodes = "one-hop", p.Seed, nodes
+	s.Warmup = 2 * time.Minute
+	s.Duration = s.Warmup + p.Duration("duration")
+	s.Node = paperNode(16)
+	s.Node.MinTimeout = node.DefaultConfig().MinTimeout
+	s.Gossip.On = gossip
+	s.Churn = []sim.Churn{{Kind: sim.ChurnSessions, On: sim.Distribution{Mean: session}, Return: sim.ReturnNew}}
+	s.Workload = []sim.Workload{{Op: sim.OpLookup, Rate: p.Float("lookups"), Per: sim.PerNode}}
+	if file := p.Text("matrix"); file != "" {
+		s.Network.Latency = sim.LatencySpec{Model: sim.LatencyMatrix, File: file}
+	}
+	at.Span(s.Duration)
+	var latency sim.Latency
+	var took, stretch []float64
+	once := 0
+	res, err := sim.Run(ctx, s, sim.Observer{
+		Prepare: func(o *sim.Options) { latency = o.Latency },
+		End: func(op *sim.Operation) {
+			if op.Outcome != sim.Done || op.Begin < s.Warmup {
+				return
+			}
+			if op.Hops+op.Timeouts == 1 {
+				once++
+			}
+			took = append(took, float64(op.Latency()))
+			if rtt := roundTrip(latency, op.From, op.Owner); rtt > 0 {
+				stretch = append(stretch, float64(op.Latency())/float64(rtt))
+			}
+		},
+		Tick: func(now time.Duration, stats sim.Stats) { at.At(now, stats.Steps) },
+	})
+	if err != nil {
+		return hopPoint{}, fmt.Errorf("%d nodes, sessions of %v: %w", nodes, session, err)
+	}
+	t := &res.Totals
+	changes := float64(t.Joins+t.Crashes) / t.Measured.Seconds()
+	pt := hopPoint{
+		Nodes: nodes, Session: session, Gossip: gossip,
+		Right: t.Lookups.Right, Wrong: t.Lookups.Wrong, Failed: t.Lookups.Failed,
+		AtOnce: float64(once) / float64(max(1, len(took))),
+		P50:    time.Duration(Quantile(took, 0.5)), P95: time.Duration(Quantile(took, 0.95)), P99: time.Duration(Quantile(took, 0.99)),
+		Stretch50: Quantile(stretch, 0.5), Stretch95: Quantile(stretch, 0.95),
+		Timeouts: t.Lookups.Timeouts.Mean(), Hops: t.Lookups.Hops.Mean(),
+		Bytes: t.BytesPerNode(), Changes: changes,
+	}
+	if gossip {
+		pt.Spent = gossipBytes(nodes, changes, s.Gossip)
+	}
+	return pt, nil
+}
+
+// roundTrip returns the round trip between a process and the owner that its lookup found, 0 if that is itself. The models ask nobody for chance.
+func roundTrip(l sim.Latency, from int, owner ring.Ref) time.Duration {
+	to, err := strconv.Atoi(strings.TrimPrefix(owner.Addr, "n"))
+	if err != nil || to == from {
+		return 0
+	}
+	return l.OneWay(from, to, nil) + l.OneWay(to, from, nil)
+}
+
+// gossipBytes returns what memberlist sends per node and second, by the model of p2psim.
+func gossipBytes(nodes int, changes float64, g sim.Gossip) float64 {
+	const message, name, transmissions = 20, 4, 4 // the last: memberlist's RetransmitMult
+	probes := 2 * message / g.Probe.Seconds()
+	news := changes * transmissions * math.Ceil(math.Log10(float64(nodes+1))) * (message + name)
+	return probes + news
+}
+
+func reportHops(r *Report, p Params, done []hopPoint) {
+	t := r.AddTable("lookups", "Lookups with gossip and without",
+		Column{Name: "nodes", Of: Given},
+		Column{Name: "session", Unit: "min", Of: Given, Doc: "mean"},
+		Column{Name: "gossip", Of: Given},
+		Column{Name: "lookups"},
+		Column{Name: "wrong", Doc: "ended at a node that did not own the identifier"},
+		Column{Name: "failed"},
+		Column{Name: "once", Head: "in one call", Unit: "%", Digits: 2, Doc: "share of the right lookups"},
+		Column{Name: "hops", Head: "calls", Digits: 2},
+		Column{Name: "timeouts", Digits: 4},
+		Column{Name: "p50", Head: "median", Unit: "ms"},
+		Column{Name: "p95", Head: "95th percentile", Unit: "ms"},
+		Column{Name: "p99", Head: "99th percentile", Unit: "ms"},
+		Column{Name: "stretch50", Head: "median stretch", Digits: 3, Doc: "latency over the round trip to the owner"},
+		Column{Name: "stretch95", Head: "95th percentile of stretch", Digits: 3},
+		Column{Name: "bytes", Unit: "B/node/s", Digits: 1, Doc: "without gossip's own"},
+		Column{Name: "spent", Head: "gossip", Of: Theory, Unit: "B/node/s", Digits: 1, Doc: "at most, by the model of p2psim"},
+		Column{Name: "verdict", Doc: "with gossip: median stretch at most 1.05, 95th percentile at most 1.5, and no lookup wrong, except where round trips come from a file: some " +
+			"are longer than the last time-out, and a live node that far away counts as dead"},
+	)
+	f := r.AddFigure("latency", "Median latency of lookups", Axis{Label: "nodes", Log2: true}, Axis{Label: "ms", FromZero: true})
+	lines := map[bool]*Line{true: f.AddLine("by gossip", Ours, Curve), false: f.AddLine("by fingers", Ours, Curve)}
+	if p.Text("matrix") == "" {
+		f.AddLine("OneHop in p2psim", Paper, Dots).Add(oneHopNodes, milli(oneHopMedian))
+	}
+	longest := slices.Max(p.Durations("sessions"))
+	for _, pt := range done {
+		var verdict any
+		if pt.Gossip {
+			ok := pt.Wrong == 0 || p.Text("matrix") != ""
+			verdict = Demand(ok && pt.Stretch50 <= 1.05 && pt.Stretch95 <= 1.5, "%d wrong, stretch %.3f and %.3f", pt.Wrong, pt.Stretch50, pt.Stretch95)
+		}
+		t.Add(pt.Nodes, pt.Session.Minutes(), yesNo(pt.Gossip), pt.Right+pt.Wrong+pt.Failed, pt.Wrong, pt.Failed, 100*pt.AtOnce, pt.Hops, pt.Timeouts,
+			milli(pt.P50), milli(pt.P95), milli(pt.P99), pt.Stretch50, pt.Stretch95, pt.Bytes, pt.Spent, verdict)
+		if pt.Session == longest {
+			lines[pt.Gossip].Add(float64(pt.Nodes), milli(pt.P50))
+		}
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

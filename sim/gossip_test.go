@@ -1,0 +1,77 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/sim"
+)
+
+// TestGossip: who is alive is known to everybody, at once at the start and soon after a change, and a lookup takes one call.
+func TestGossip(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.VNodes, o.Gossip = 2, sim.DefaultGossip()
+	o.Gossip.On = true
+	w := newRing(t, 40, o)
+	known := func(want int) {
+		t.Helper()
+		for _, h := range w.Hosts() {
+			if h.Running() && h.Process().Status().Heard != 2*want {
+				t.Errorf("%s has heard of %d nodes, want %d", h.Addr(), h.Process().Status().Heard, 2*want)
+			}
+		}
+	}
+	run(t, w, time.Second)
+	known(39)
+	lookUp(t, w, 400, func(l node.Lookup) {
+		if len(l.Hops) > 1 {
+			t.Errorf("%d calls: %v", len(l.Hops), l.Hops)
+		}
+	})
+	w.Host(3).Crash()
+	w.Host(4).Kill()
+	exec(t, w, func() {
+		if err := w.Host(5).Leave(); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, w, 15*time.Second)
+	known(36)
+	w.Host(3).Replace()
+	exec(t, w, func() {
+		for _, i := range []int{3, 4, 5} {
+			if err := w.Host(i).Join(w.Host(0)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	run(t, w, 5*time.Second)
+	known(39)
+	converge(t, w, time.Minute)
+	if err := ring.CheckIdeal(views(w), o.Config.Successors); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGossipOfAQuickRestart: a process that is back before its death was noticed is not said to be dead afterwards.
+func TestGossipOfAQuickRestart(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.Gossip = sim.DefaultGossip()
+	o.Gossip.On = true
+	w := newRing(t, 20, o)
+	run(t, w, time.Second)
+	w.Host(7).Kill()
+	exec(t, w, func() {
+		if err := w.Host(7).Restart(); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, w, 30*time.Second)
+	for _, h := range w.Hosts() {
+		if got := h.Process().Status().Heard; got != 19 {
+			t.Errorf("%s has heard of %d nodes, want 19", h.Addr(), got)
+		}
+	}
+}
