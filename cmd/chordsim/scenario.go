@@ -82,7 +82,7 @@ var fields = []struct{ flag, path, usage string }{
 	{"latency", "network.latency.model", "`model` of the network: constant, uniform, exponential, internet or matrix"},
 	{"loss", "network.loss", "`probability` that a message is lost"},
 	{"successors", "node.successors", "`length` of the successor lists"},
-	{"gossip", "gossip.on", "true: processes hear who is alive, and lookups take `one` call"},
+	{"gossip", "gossip.on", "`true`: processes hear who is alive, and lookups take one call"},
 	{"stabilize", "node.stabilize-interval", "`time` between two rounds of stabilize of a node"},
 }
 
