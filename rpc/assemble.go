@@ -34,24 +34,24 @@ func (e *RingExistsError) Error() string {
 func (e *RingExistsError) Is(target error) bool { return target == ErrRingExists }
 
 // Assemble waits until expect processes have found one another, as the base of a new ring. All of them call it with the same expect and
-// with seeds, addresses of processes, that connect them; while they wait they tell each other whom they know. When every one of them
-// knows exactly the same expect processes, it returns to each the same members (all nodes of all processes, sorted by identifier) for
-// node.Process.Bootstrap, and the same cluster id, derived from the process ids.
+// with seeds, addresses of processes, that connect them, asked for anew in each round; while they wait they tell each other whom they know.
+// When every one of them knows exactly the same expect processes, it returns to each the same members (all nodes of all processes, sorted by
+// identifier) for node.Process.Bootstrap, and the same cluster id, derived from the process ids.
 //
 // The Server must be serving, because the others ask it. progress, which may be nil, is told how many processes are known whenever that
 // changes. A process that answers and has a ring already ends the wait with a RingExistsError: join that one. Processes that
 // disagree on expect, or more than expect of them, are an error. It tries until ctx ends.
 func Assemble(
-	ctx context.Context, local *Local, peers *Peers, seeds []string, expect int, progress func(known int),
+	ctx context.Context, local *Local, peers *Peers, seeds func(context.Context) []string, expect int, progress func(known int),
 ) (members []ring.Ref, cluster ClusterID, err error) {
 	if expect < 1 || expect > maxRefs {
 		return nil, ClusterID{}, fmt.Errorf("bootstrap-expect: %d, want 1 to %d", expect, maxRefs)
 	}
-	a := assembly{local: local, peers: peers, roster: newRoster(local, expect), seeds: seeds}
+	a := assembly{local: local, peers: peers, roster: newRoster(local, expect)}
 	local.setRoster(a.roster) // and there it stays: others may have to hear from it that this process agrees
 	reported := 0
 	for {
-		base, err := a.round(ctx)
+		base, err := a.round(ctx, seeds(ctx))
 		if known := len(a.roster.list()); known != reported {
 			reported = known
 			if progress != nil {
@@ -77,15 +77,14 @@ type assembly struct {
 	local  *Local
 	peers  *Peers
 	roster *roster
-	seeds  []string
 	failed error // why processes did not answer in the last round
 }
 
-// round introduces the process to everyone it knows of. It returns the base of the new ring as soon as all its processes know it.
-func (a *assembly) round(ctx context.Context) (base []Candidate, err error) {
+// round introduces the process to the seeds and everyone it knows of. It returns the base of the new ring as soon as all its processes know it.
+func (a *assembly) round(ctx context.Context, seeds []string) (base []Candidate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.local.Config.RingTimeout)
 	defer cancel()
-	addrs := a.addrs()
+	addrs := a.addrs(seeds)
 	answers := make([]Hello, len(addrs))
 	errs := make([]error, len(addrs))
 	var calls sync.WaitGroup
@@ -115,8 +114,8 @@ func (a *assembly) round(ctx context.Context) (base []Candidate, err error) {
 }
 
 // addrs returns whom to ask: the seeds and every process that is known, but not the own one.
-func (a *assembly) addrs() []string {
-	addrs := slices.Clone(a.seeds)
+func (a *assembly) addrs(seeds []string) []string {
+	addrs := slices.Clone(seeds)
 	for _, c := range a.roster.list() {
 		addrs = append(addrs, c.Addr)
 	}

@@ -50,8 +50,13 @@ type assembled struct {
 	err     error
 }
 
+// fixed are seeds that stay the same.
+func fixed(seeds ...string) func(context.Context) []string {
+	return func(context.Context) []string { return seeds }
+}
+
 func (c *candidate) assemble(ctx context.Context, expect int, seeds ...string) assembled {
-	members, cluster, err := rpc.Assemble(ctx, c.local, c.peers, seeds, expect, nil)
+	members, cluster, err := rpc.Assemble(ctx, c.local, c.peers, fixed(seeds...), expect, nil)
 	if err == nil {
 		c.bootstrap(cluster)
 	}
@@ -79,7 +84,7 @@ func TestAssemble(t *testing.T) {
 		seeds := []string{"127.0.0.1:1", c.addr, all[max(i-1, 0)].addr}
 		if i == 0 {
 			wg.Go(func() {
-				members, cluster, err := rpc.Assemble(within(t, 20*time.Second), c.local, c.peers, seeds, n, func(k int) { known = append(known, k) })
+				members, cluster, err := rpc.Assemble(within(t, 20*time.Second), c.local, c.peers, fixed(seeds...), n, func(k int) { known = append(known, k) })
 				c.bootstrap(cluster)
 				results[0] = assembled{members, cluster, err}
 			})
@@ -124,7 +129,7 @@ func TestAssembleRestart(t *testing.T) {
 	first := newLocal(3, addr)
 	peers := rpc.NewPeers(first)
 	brief, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-	_, _, err := rpc.Assemble(brief, first, peers, []string{a.addr}, 3, nil) // long enough to become known; it serves nothing
+	_, _, err := rpc.Assemble(brief, first, peers, fixed(a.addr), 3, nil) // long enough to become known; it serves nothing
 	cancel()
 	peers.Close()
 	if !errors.Is(err, context.DeadlineExceeded) {

@@ -17,7 +17,7 @@ import (
 type Config struct {
 	Listen    string   // HOST:PORT for nodes and clients; port 0 takes any that is free
 	Advertise string   // HOST:PORT under which the others reach it; empty: the listen address
-	Join      []string // HOST:PORT of members
+	Join      []string // HOST:PORT of members, or sources of those (source.go)
 	Bootstrap int      // processes that a new ring waits for; 0: does not bootstrap with others
 
 	Gossip          string // HOST:PORT; empty: the listen address with the next port; "off": none
@@ -53,8 +53,9 @@ const (
 	storePebble = "pebble"
 	storeMemory = "memory"
 
-	maxVNodes = 1024
-	off       = "off" // in place of an address
+	defaultPort = 7400
+	maxVNodes   = 1024
+	off         = "off" // in place of an address
 
 	// gossipPortOffset is from a process's listen port to its gossip port.
 	gossipPortOffset = 1
@@ -68,7 +69,7 @@ const (
 func DefaultConfig() Config {
 	n := node.DefaultConfig()
 	return Config{
-		Listen: "127.0.0.1:7400", Data: "./chord-data", Store: storePebble, Sync: "always",
+		Listen: fmt.Sprintf("127.0.0.1:%d", defaultPort), Data: "./chord-data", Store: storePebble, Sync: "always",
 		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
 		Admin: "127.0.0.1:7402", StopTimeout: 30 * time.Second,
@@ -188,10 +189,8 @@ func (c Config) validateStart() error {
 		own = c.Advertise
 	}
 	for _, seed := range c.Join {
-		if host, port, err := splitAddr(seed); err != nil {
+		if _, err := parseSource(seed); err != nil {
 			bad("join: %w", err)
-		} else if isUnspecified(host) || port == 0 {
-			bad("join: %s is not an address that can be reached; give a host and a port", seed)
 		}
 	}
 	others := slices.ContainsFunc(c.Join, func(seed string) bool { return seed != own })

@@ -83,7 +83,7 @@ func onlyRows(table string, names []string) string {
 // The YAML that "chordd config" prints is a configuration file that means the same.
 func TestConfigYAMLRoundTrip(t *testing.T) {
 	t.Chdir(t.TempDir())
-	environ := []string{"CHORDD_JOIN=10.0.0.1:7400,10.0.0.2:7400", "CHORDD_STOP_TIMEOUT=90s", "CHORDD_LEAVE_ON_STOP=true"}
+	environ := []string{"CHORDD_JOIN=10.0.0.1:7400,dnssrv://_chord._tcp.chord.test,file:///etc/chord/members", "CHORDD_STOP_TIMEOUT=90s", "CHORDD_LEAVE_ON_STOP=true"}
 	code, text, stderr := runForTest(t, environ, "config", "-o", "yaml", "--replicas", "5")
 	if code != cli.ExitOK {
 		t.Fatalf("exit %d: %s", code, stderr)

@@ -30,8 +30,9 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 
 	f.StringVar(&cfg.Listen, flagListen, d.Listen, "`HOST:PORT` for nodes and clients; port 0 takes a free one")
 	f.StringVar(&cfg.Advertise, "advertise", d.Advertise, "`HOST:PORT` under which the others reach this process (default: the listen address)")
-	f.StringSliceVar(&cfg.Join, "join", d.Join, "`HOST:PORT` where any member listens; repeat it, or separate by commas, to name several: "+
-		"--join 10.0.0.1:7400 --join 10.0.0.2:7400")
+	f.StringSliceVar(&cfg.Join, "join", d.Join, "`HOST:PORT` where any member listens, or where to look for members at every attempt: dns://NAME[:PORT] "+
+		"(all addresses of a name), dnssrv://_SERVICE._PROTO.NAME (SRV records) or file://PATH (one HOST:PORT a line); repeat it, or separate by commas, "+
+		"to name several: --join 10.0.0.1:7400 --join dnssrv://_chord._tcp.chord.example.com")
 	f.IntVar(&cfg.Bootstrap, "bootstrap-expect", d.Bootstrap, "start a new ring when `N` processes have found each other through --join; "+
 		"give all of them the same number (a process that is a member already ignores it)")
 

@@ -111,7 +111,7 @@ func (p *process) joinGossip(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := p.lostByGossip(g, time.Now())
+	lost := p.lostByGossip(ctx, g, time.Now())
 	rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	var errs []error
 	for _, addr := range lost[:min(len(lost), gossipSeeds)] {
@@ -122,8 +122,8 @@ func (p *process) joinGossip(ctx context.Context) error {
 
 // lostByGossip returns the addresses of processes that gossip does not show: those that the ring knows, seeds and remembered ones. A process that
 // has just been started again takes all of them for lost, because it may be lost itself.
-func (p *process) lostByGossip(g *gossip.Gossip, now time.Time) []string {
-	addrs := append(p.candidates(), p.core.Status().Known...)
+func (p *process) lostByGossip(ctx context.Context, g *gossip.Gossip, now time.Time) []string {
+	addrs := append(p.candidates(ctx), p.core.Status().Known...)
 	slices.Sort(addrs)
 	addrs = slices.Compact(addrs)
 	members := g.Members()

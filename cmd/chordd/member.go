@@ -31,7 +31,9 @@ var errWrongCluster = errors.New("wrong cluster")
 func (p *process) enter(ctx context.Context) error {
 	_, known := p.local.Cluster()
 	switch {
-	case len(p.candidates()) == 0 && p.cfg.Bootstrap <= 1:
+	case p.cfg.hasSources() && p.cfg.Bootstrap <= 1:
+		return p.join(ctx) // which begins alone only if nobody else is named: see mayBegin
+	case len(p.candidates(ctx)) == 0 && p.cfg.Bootstrap <= 1:
 		return p.resume(known)
 	case p.cfg.Bootstrap > 0 && !known:
 		return p.bootstrap(ctx)
@@ -43,7 +45,7 @@ func (p *process) enter(ctx context.Context) error {
 // process comes late or in place of a lost one, it joins that.
 func (p *process) bootstrap(ctx context.Context) error {
 	p.log.Info().Int("expect", p.cfg.Bootstrap).Strs("join", p.cfg.Join).Msg("waiting for the other processes of a new ring")
-	members, cluster, err := rpc.Assemble(ctx, p.local, p.peers, p.cfg.Join, p.cfg.Bootstrap, func(known int) {
+	members, cluster, err := rpc.Assemble(ctx, p.local, p.peers, p.candidates, p.cfg.Bootstrap, func(known int) {
 		p.log.Info().Int("known", known).Int("expect", p.cfg.Bootstrap).Msg("found processes for a new ring")
 	})
 	switch {
@@ -61,16 +63,6 @@ func (p *process) bootstrap(ctx context.Context) error {
 		return err
 	}
 	return p.core.Bootstrap(all)
-}
-
-// candidates returns where the ring may be found: the seeds, and the peers that the data directory remembers.
-func (p *process) candidates() []string {
-	addrs := slices.Clone(p.cfg.Join)
-	if p.dir != nil {
-		addrs = append(addrs, p.dir.Peers()...)
-	}
-	slices.Sort(addrs)
-	return slices.DeleteFunc(slices.Compact(addrs), func(a string) bool { return a == p.local.Addr })
 }
 
 // resume makes the process a ring of its own, a new one unless it was a member before. In the latter case the others join it when
@@ -104,7 +96,8 @@ func (p *process) adopt(id rpc.ClusterID) error {
 func (p *process) join(ctx context.Context) error {
 	started := time.Now()
 	for retry := minRetry; ; retry = min(2*retry, maxRetry) {
-		s, err := p.survey(ctx, p.candidates())
+		l := p.look(ctx)
+		s, err := p.survey(ctx, l.addrs)
 		if err != nil {
 			return err
 		}
@@ -113,8 +106,13 @@ func (p *process) join(ctx context.Context) error {
 			if err = p.joinThrough(ctx, s); err == nil || errors.Is(err, errWrongCluster) {
 				return err
 			}
+		case p.mayBegin(l, s):
+			_, known := p.local.Cluster()
+			return p.resume(known)
 		case p.mayResume(s, time.Since(started)):
 			return p.resume(true)
+		case len(l.addrs) == 0:
+			err = l.nobody()
 		default:
 			if err = s.reason(); len(s.waiting) > 0 {
 				retry = minRetry // the ring is about to come back
@@ -122,7 +120,7 @@ func (p *process) join(ctx context.Context) error {
 		}
 		wait := retry/2 + mathrand.N(retry/2) // jitter, so that many that wait for one do not come at once
 		p.complaints.do("join", func() {
-			p.log.Warn().Err(err).Strs("tried", p.candidates()).Msg("not a member of the ring yet; still trying")
+			p.log.Warn().Err(err).Strs("tried", l.addrs).Msg("not a member of the ring yet; still trying")
 		})
 		if err := p.live.Sleep(ctx, wait); err != nil {
 			return context.Cause(ctx)
@@ -168,6 +166,7 @@ func (p *process) compareSettings(m rpc.Hello) {
 type survey struct {
 	members []rpc.Hello // of the ring, or of any ring if this process belongs to none yet
 	waiting []rpc.Hello // processes of the own cluster that look for it too
+	self    int         // candidates that are this process under another name
 	silent  int         // candidates that did not answer, or not as they should
 	errs    []error
 }
@@ -181,7 +180,8 @@ func (s survey) reason() error {
 	return errors.Join(errs...)
 }
 
-// survey asks the processes at the addresses who they are. It returns an error if a seed belongs to another cluster.
+// survey asks the processes at the addresses who they are. It returns an error if a seed belongs to another cluster; what a source has led to
+// may be another process next time.
 func (p *process) survey(ctx context.Context, addrs []string) (survey, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
@@ -197,6 +197,7 @@ func (p *process) survey(ctx context.Context, addrs []string) (survey, error) {
 	for i, h := range hellos {
 		err := errs[i]
 		if err == nil && h.Process.Process == p.local.Identity.Process {
+			s.self++
 			s.errs = append(s.errs, fmt.Errorf("%s: that is this process", addrs[i]))
 			continue
 		}

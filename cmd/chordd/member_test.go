@@ -112,7 +112,7 @@ func TestGossipReunites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lost := other.lostByGossip(g, time.Now()); len(lost) != 0 {
+	if lost := other.lostByGossip(t.Context(), g, time.Now()); len(lost) != 0 {
 		t.Errorf("%v are lost by gossip, want none", lost)
 	}
 }

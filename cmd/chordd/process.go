@@ -28,9 +28,10 @@ type process struct {
 	changed    chan struct{} // wakes remember
 	touched    time.Time     // when the data directory last heard that the process is alive; of writeDown
 
-	listener net.Listener // for nodes and clients
-	admin    net.Listener // nil without
-	chatter  *chatter     // gossip; nil without
+	listener net.Listener  // for nodes and clients
+	admin    net.Listener  // nil without
+	chatter  *chatter      // gossip; nil without
+	resolver *net.Resolver // of the sources of --join; nil: the machine's
 
 	dir     *store.Dir // nil in memory
 	records node.Store

@@ -19,8 +19,8 @@ const (
 // nobody, or it would take itself for the whole ring.
 func (p *process) remember(ctx context.Context) {
 	for {
+		p.writeDown() // first, because reunite may wait for a name
 		p.reunite(ctx)
-		p.writeDown()
 		select {
 		case <-time.After(rememberInterval):
 		case <-p.changed:
@@ -45,7 +45,7 @@ func (p *process) neighborsChanged() {
 // found no other when it started: it meets one of the members among the seeds and remembered peers that it does not know.
 func (p *process) reunite(ctx context.Context) {
 	known := p.core.Status().Known
-	strangers := slices.DeleteFunc(p.candidates(), func(addr string) bool { return slices.Contains(known, addr) })
+	strangers := slices.DeleteFunc(p.candidates(ctx), func(addr string) bool { return slices.Contains(known, addr) })
 	if len(strangers) == 0 {
 		return
 	}
