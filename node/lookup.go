@@ -170,7 +170,8 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		}
 		var step ring.Step
 		err := w.hop(ctx, next, func() (covered bool, err error) {
-			step, err = w.p.callRoute(ctx, next, w.id, w.avoid, !w.slow)
+			hurry := !w.slow && !next.ID.IsZero() // there is no other way in than the one given
+			step, err = w.p.callRoute(ctx, next, w.id, w.avoid, hurry)
 			return step.Covered, err
 		})
 		if ctx.Err() != nil {

@@ -24,7 +24,7 @@ const (
 	CheckSuccession = "Succession" // while the ring's assumptions hold: a node gives up a neighbor for a farther one only if that has ended
 	CheckOwners     = "Owners"     // while the ring's assumptions hold: no two nodes answer for the same identifier
 	CheckLookup     = "Lookup"     // while the ring's assumptions hold: a lookup finds a way, and ends at a node that was the owner while it was under way
-	CheckAck        = "Ack"        // always: an acknowledged write is on the disks of as many processes as its level says, the owner's among them
+	CheckAck        = "Ack"        // always: an acknowledged write is on the disks of as many processes as its level says, the owner's among them, or of N others
 	CheckCopies     = "Copies"     // always: an acknowledged write loses no copy but with a disk, until others have it
 	CheckHandOver   = "HandOver"   // a process that left a stable ring left its records with N others
 	CheckValue      = "Value"      // always: a read returns what was written to that key, under the version that the write was given

@@ -59,3 +59,18 @@ func lookUp(t *testing.T, w *sim.World, n int, found func(l node.Lookup)) {
 		}
 	})
 }
+
+// TestJoinThroughAFarSeed: a process becomes a member through one from which every answer takes longer than half of the last time-out.
+func TestJoinThroughAFarSeed(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.Latency = sim.Constant(350 * time.Millisecond)
+	w := newRing(t, 6, o)
+	h := w.AddHost()
+	exec(t, w, func() {
+		w.Go(func() { _ = h.Join(w.Host(0)) })
+	})
+	run(t, w, 30*time.Second)
+	if !h.Ready() {
+		t.Error("not a member after 30s")
+	}
+}
