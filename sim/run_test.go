@@ -63,6 +63,7 @@ var shortForms = map[string]func(s *sim.Scenario){
 		s.Nodes, s.Duration, s.Warmup, s.Workload[0].Rate = 100, 20*time.Minute, 5*time.Minute, 0.02
 	},
 	"gossip":        func(s *sim.Scenario) { s.Nodes, s.Duration, s.Churn[0].On.Mean = 60, 6*time.Minute, 5*time.Minute },
+	"small-rings":   func(s *sim.Scenario) {},
 	"churn-weibull": func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 10*time.Minute, time.Minute },
 	"churn-pareto":  func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 40*time.Minute, time.Minute },
 }
