@@ -228,3 +228,19 @@ func TestLookupsByMuchHearsay(t *testing.T) {
 		t.Errorf("lookups took %.2f calls, and %.2f without 40 processes that were heard of", with, without)
 	}
 }
+
+// TestLookupWhereAllHeardOfAreDead: it ends, and asks nobody twice.
+func TestLookupWhereAllHeardOfAreDead(t *testing.T) {
+	inCluster(t, 77, hearsayOnly(), func(c *cluster) {
+		procs := c.bootstrap(3, 1)
+		for _, p := range procs[1:] {
+			procs[0].HearAlive(c.t.Context(), p.Nodes())
+			c.kill(p)
+		}
+		for i := range 20 {
+			if l, _ := procs[0].Lookup(c.t.Context(), ring.Hash(fmt.Appendf(nil, "key-%d", i))); len(l.Hops) > 8 {
+				c.t.Errorf("%d calls in a ring of 3 of which 2 are dead: %v", len(l.Hops), l.Hops)
+			}
+		}
+	})
+}

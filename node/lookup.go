@@ -152,7 +152,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			}
 			w.push(step.Nodes)
 			w.push(slices.DeleteFunc(w.p.memory.heardBefore(w.id), func(r ring.Ref) bool {
-				return len(step.Nodes) > 0 && !ring.Between(step.Nodes[0].ID, r.ID, w.id)
+				return slices.Contains(w.avoid, r.ID) || len(step.Nodes) > 0 && !ring.Between(step.Nodes[0].ID, r.ID, w.id)
 			}))
 		}
 		if len(w.open) == 0 && len(w.avoid) > len(w.dead) && !w.again { // some were only late: now they get all the time

@@ -63,7 +63,7 @@ var shortForms = map[string]func(s *sim.Scenario){
 		s.Nodes, s.Duration, s.Warmup, s.Workload[0].Rate = 100, 20*time.Minute, 5*time.Minute, 0.02
 	},
 	"gossip":        func(s *sim.Scenario) { s.Nodes, s.Duration, s.Churn[0].On.Mean = 60, 6*time.Minute, 5*time.Minute },
-	"small-rings":   func(s *sim.Scenario) {},
+	"small-rings":   func(*sim.Scenario) {},
 	"churn-weibull": func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 10*time.Minute, time.Minute },
 	"churn-pareto":  func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 40*time.Minute, time.Minute },
 }
@@ -344,6 +344,21 @@ func TestColumns(t *testing.T) {
 	for name, want := range map[string]float64{"time": 90, "live": 7, "mean_hops": 2.5, "lookup_p99": 1.5, "crashes": 0} {
 		if got[name] != want {
 			t.Errorf("%s: got %v, want %v", name, got[name], want)
+		}
+	}
+}
+
+// TestSmallRings runs many of them, with gossip and without: every lookup ends, and every ring heals.
+func TestSmallRings(t *testing.T) {
+	s, err := sim.ReadScenario("shipped:small-rings.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gossip := range []bool{false, true} {
+		s.Gossip.On = gossip
+		for seed := range uint64(50) {
+			s.Seed = seed + 1
+			runScenario(t, s, sim.Observer{})
 		}
 	}
 }
