@@ -146,12 +146,12 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			if step.Covered {
 				return step.Nodes, nil
 			}
-			if owners := w.p.memory.heardOwners(w.id); len(owners) > 0 && !w.heard {
+			if owners := w.p.memory.consult((*roster).owners, w.id); len(owners) > 0 && !w.heard {
 				w.heard, w.guess = true, true
 				return w.p.trusted(owners), nil
 			}
 			w.push(step.Nodes)
-			w.push(slices.DeleteFunc(w.p.memory.heardBefore(w.id), func(r ring.Ref) bool {
+			w.push(slices.DeleteFunc(w.p.memory.consult((*roster).preceding, w.id), func(r ring.Ref) bool {
 				return slices.Contains(w.avoid, r.ID) || len(step.Nodes) > 0 && !ring.Between(step.Nodes[0].ID, r.ID, w.id)
 			}))
 		}
@@ -169,9 +169,9 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			continue
 		}
 		var step ring.Step
+		entrance := next.ID.IsZero() // it is via: there is no other way in, and it may answer with any of its nodes
 		err := w.hop(ctx, next, func() (covered bool, err error) {
-			hurry := !w.slow && !next.ID.IsZero() // there is no other way in than the one given
-			step, err = w.p.callRoute(ctx, next, w.id, w.avoid, hurry)
+			step, err = w.p.callRoute(ctx, next, w.id, w.avoid, !w.slow && !entrance)
 			return step.Covered, err
 		})
 		if ctx.Err() != nil {
@@ -181,7 +181,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 			continue
 		}
 		if len(step.Nodes) == 0 {
-			if !next.ID.IsZero() {
+			if !entrance {
 				w.avoid = append(w.avoid, next.ID) // or those before it would lead here again
 			}
 			continue
@@ -193,7 +193,7 @@ func (w *walk) approach(ctx context.Context) ([]ring.Ref, error) {
 		}
 		// Only nodes that come closer, or a hostile answer could send the lookup in circles.
 		w.push(slices.DeleteFunc(step.Nodes, func(r ring.Ref) bool {
-			return !next.ID.IsZero() && !ring.Between(next.ID, r.ID, w.id)
+			return !entrance && !ring.Between(next.ID, r.ID, w.id)
 		}))
 	}
 	return nil, fmt.Errorf("%w: %d calls made", ErrNoRoute, len(w.hops))
@@ -246,8 +246,9 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 		if err != nil {
 			continue
 		}
-		if v.Arc().Contains(w.id) || slices.Contains(w.dead, v.Pred.ID) {
-			return v, v.Arc().Contains(w.id) || !w.guess
+		owns := v.Arc().Contains(w.id)
+		if owns || slices.Contains(w.dead, v.Pred.ID) {
+			return v, owns || !w.guess
 		}
 		candidates = append([]ring.Ref{v.Pred, c}, candidates...) // it stands between: the list did not know it yet
 		back++

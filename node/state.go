@@ -346,24 +346,14 @@ func (m *memory) strike(nodes []ring.Ref) {
 	m.heard.Store(int32(len(m.roster.nodes)))
 }
 
-// heardOwners returns who owns id by what others say, and the nodes after it; none if that may be anybody.
-func (m *memory) heardOwners(id ring.ID) []ring.Ref {
+// consult asks the roster about an identifier.
+func (m *memory) consult(question func(*roster, ring.ID) []ring.Ref, id ring.ID) []ring.Ref {
 	if m.heard.Load() == 0 {
 		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.roster.owners(id)
-}
-
-// heardBefore returns who comes before id by what others say, the closest first.
-func (m *memory) heardBefore(id ring.ID) []ring.Ref {
-	if m.heard.Load() == 0 {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.roster.preceding(id)
+	return question(&m.roster, id)
 }
 
 // withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too

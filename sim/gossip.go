@@ -52,9 +52,6 @@ func (g Gossip) Reach(n int, r *Rand) time.Duration {
 // problems returns what is wrong with the figures, by the names that a scenario has for them.
 func (g Gossip) problems() []Problem {
 	var v validator
-	if !g.On {
-		return nil
-	}
 	v.duration("probe", g.Probe, time.Millisecond)
 	v.count("suspicion", g.Suspicion, 1, 1000)
 	v.duration("spread", g.Spread, time.Millisecond)
@@ -97,7 +94,7 @@ func (g *gossiping) joined(h *Host) {
 	if !g.On {
 		return
 	}
-	m := &member{host: h, nodes: h.refs(), up: true}
+	m := &member{host: h, nodes: h.process.Nodes(), up: true}
 	g.latest[h.number] = m
 	if at, found := g.place(m); found {
 		g.alive[at] = m
@@ -115,7 +112,7 @@ func (g *gossiping) begin(hosts []*Host) {
 		return
 	}
 	for _, h := range hosts {
-		g.latest[h.number] = &member{host: h, nodes: h.refs(), up: true}
+		g.latest[h.number] = &member{host: h, nodes: h.process.Nodes(), up: true}
 		g.alive = append(g.alive, g.latest[h.number])
 	}
 	slices.SortFunc(g.alive, func(a, b *member) int { return a.nodes[0].ID.Compare(b.nodes[0].ID) })
@@ -190,14 +187,4 @@ func (g *gossiping) tell(m *member, noticed time.Duration, hear func(p *node.Pro
 			}
 		})
 	}
-}
-
-// refs returns the nodes of the host.
-func (h *Host) refs() []ring.Ref {
-	ids := h.Identity().Nodes()
-	refs := make([]ring.Ref, len(ids))
-	for i, id := range ids {
-		refs[i] = ring.Ref{ID: id, Addr: h.addr}
-	}
-	return refs
 }

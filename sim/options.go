@@ -79,8 +79,10 @@ func (o *Options) Validate() error {
 	if o.Bandwidth < 0 {
 		bad("bandwidth: %d bytes per second, want at least 0", o.Bandwidth)
 	}
-	for _, problem := range o.Gossip.problems() {
-		bad("gossip.%s: %s", problem.Path, problem.Message)
+	if o.Gossip.On {
+		for _, p := range o.Gossip.problems() {
+			bad("gossip.%s: %s", p.Path, p.Message)
+		}
 	}
 	if o.SyncInterval < 0 || o.SyncLatency < 0 {
 		bad("sync interval %v and latency %v, want at least 0", o.SyncInterval, o.SyncLatency)
