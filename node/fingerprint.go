@@ -46,7 +46,7 @@ func appendRefs(b []byte, refs []ring.Ref, more ...ring.Ref) []byte {
 	for _, list := range [2][]ring.Ref{more, refs} {
 		b = binary.AppendUvarint(b, uint64(len(list)))
 		for _, r := range list {
-			b = append(append(append(b, r.ID[:]...), r.Addr...), 0)
+			b = append(append(append(b, r.ID[:]...), r.Addr...), 0) // the zone goes with the address
 		}
 	}
 	return b

@@ -71,8 +71,8 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.nodes = p.first[:0]
-	for _, nodeID := range id.Nodes() {
-		p.nodes = append(p.nodes, newVnode(p, ring.Ref{ID: nodeID, Addr: addr}))
+	for _, self := range id.Refs(addr) {
+		p.nodes = append(p.nodes, newVnode(p, self))
 	}
 	slices.SortFunc(p.nodes, func(a, b *vnode) int { return a.self.ID.Compare(b.self.ID) })
 	return p, nil

@@ -111,7 +111,7 @@ func (q *quorumRead) answered(r ring.Ref) bool {
 
 // consult asks everybody who may have been a replica while the arc is not settled.
 func (q *quorumRead) consult(s *snapshot) {
-	q.ask(slices.DeleteFunc(s.view.Group(2 * q.p.cfg.Replicas)[1:], q.p.suspected), &q.p.patient)
+	q.ask(slices.DeleteFunc(s.view.Candidates(q.p.cfg.Replicas)[1:], q.p.suspected), &q.p.patient)
 }
 
 // ask asks replicas and waits for all.

@@ -215,7 +215,7 @@ func (r *roster) list() []Candidate {
 func membersOf(base []Candidate) []ring.Ref {
 	var refs []ring.Ref
 	for _, c := range base {
-		refs = append(refs, nodesOf(c.Process, c.Addr)...)
+		refs = append(refs, c.Process.Refs(c.Addr)...)
 	}
 	slices.SortFunc(refs, func(a, b ring.Ref) int { return a.ID.Compare(b.ID) })
 	return refs

@@ -102,7 +102,7 @@ func refToProto(r ring.Ref) *chordv1.Ref {
 	if r.IsZero() {
 		return nil
 	}
-	return &chordv1.Ref{Id: idToProto(r.ID), Addr: r.Addr}
+	return &chordv1.Ref{Id: idToProto(r.ID), Zone: uint32(r.Zone), Addr: r.Addr}
 }
 
 func refFromProto(field string, m *chordv1.Ref) (ring.Ref, error) {
@@ -116,7 +116,7 @@ func refFromProto(field string, m *chordv1.Ref) (ring.Ref, error) {
 	if err := checkAddr(field+".addr", m.Addr); err != nil {
 		return ring.Ref{}, err
 	}
-	return ring.Ref{ID: id, Addr: m.Addr}, nil
+	return ring.Ref{ID: id, Zone: ring.Zone(m.Zone), Addr: m.Addr}, nil
 }
 
 // optionalRef reads a node that may be left out, which stands for the zero Ref.
@@ -130,7 +130,7 @@ func optionalRef(field string, m *chordv1.Ref) (ring.Ref, error) {
 func refsToProto(refs []ring.Ref) []*chordv1.Ref {
 	list := make([]*chordv1.Ref, len(refs))
 	for i := range refs {
-		list[i] = &chordv1.Ref{Id: idToProto(refs[i].ID), Addr: refs[i].Addr}
+		list[i] = &chordv1.Ref{Id: idToProto(refs[i].ID), Zone: uint32(refs[i].Zone), Addr: refs[i].Addr}
 	}
 	return list
 }
@@ -193,7 +193,7 @@ func arcsFromProto(field string, list []*chordv1.Arc) ([]ring.Arc, error) {
 }
 
 func viewToProto(v ring.View) *chordv1.NeighborsResponse {
-	return &chordv1.NeighborsResponse{Addr: v.Self.Addr, Predecessor: refToProto(v.Pred), Successors: refsToProto(v.Succs)}
+	return &chordv1.NeighborsResponse{Addr: v.Self.Addr, Zone: uint32(v.Self.Zone), Predecessor: refToProto(v.Pred), Successors: refsToProto(v.Succs)}
 }
 
 func viewFromProto(id ring.ID, m *chordv1.NeighborsResponse) (ring.View, error) {
@@ -208,7 +208,7 @@ func viewFromProto(id ring.ID, m *chordv1.NeighborsResponse) (ring.View, error) 
 	if err != nil {
 		return ring.View{}, err
 	}
-	return ring.View{Self: ring.Ref{ID: id, Addr: m.Addr}, Pred: pred, Succs: succs}, nil
+	return ring.View{Self: ring.Ref{ID: id, Zone: ring.Zone(m.Zone), Addr: m.Addr}, Pred: pred, Succs: succs}, nil
 }
 
 func stepToProto(s ring.Step) *chordv1.RouteResponse {
@@ -222,14 +222,14 @@ func stepFromProto(m *chordv1.RouteResponse) (ring.Step, error) {
 
 // identityToProto describes a process and where it listens.
 func identityToProto(id node.Identity, addr string) *chordv1.Process {
-	return &chordv1.Process{Id: id.Process[:], Vnodes: uint32(id.VNodes), Addr: addr, Incarnation: id.Incarnation}
+	return &chordv1.Process{Id: id.Process[:], Vnodes: uint32(id.VNodes), Addr: addr, Incarnation: id.Incarnation, Zone: uint32(id.Zone)}
 }
 
 func identityFromProto(field string, m *chordv1.Process) (node.Identity, string, error) {
 	if m == nil {
 		return node.Identity{}, "", badField(field, "missing")
 	}
-	id := node.Identity{VNodes: int(m.Vnodes), Incarnation: m.Incarnation}
+	id := node.Identity{VNodes: int(m.Vnodes), Incarnation: m.Incarnation, Zone: ring.Zone(m.Zone)}
 	if len(m.Id) != len(id.Process) {
 		return node.Identity{}, "", badField(field+".id", "want %d bytes, got %d", len(id.Process), len(m.Id))
 	}

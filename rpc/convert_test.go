@@ -39,7 +39,7 @@ func (g generator) bytes(n int) []byte {
 func (g generator) id() ring.ID { return ring.ID(g.bytes(20)) }
 
 func (g generator) ref() ring.Ref {
-	return ring.Ref{ID: g.id(), Addr: strings.Repeat("h", g.IntN(20)) + ":7400"}
+	return ring.Ref{ID: g.id(), Zone: ring.Zone(g.Uint32()), Addr: strings.Repeat("h", g.IntN(20)) + ":7400"}
 }
 
 func (g generator) refs() []ring.Ref {
@@ -150,7 +150,7 @@ func TestConvertRoundTrip(t *testing.T) {
 		gotResult, err := resultFromProto("peer", op.Kind, wire(t, resultToProto(op.Kind, result, direct)))
 		check("result", gotResult, result, err)
 
-		identity := node.Identity{Process: [16]byte(g.bytes(16)), VNodes: 1 + g.IntN(9), Incarnation: g.Uint64()}
+		identity := node.Identity{Process: [16]byte(g.bytes(16)), VNodes: 1 + g.IntN(9), Incarnation: g.Uint64(), Zone: ring.Zone(g.Uint32())}
 		gotIdentity, addr, err := identityFromProto("self", wire(t, identityToProto(identity, ref.Addr)))
 		check("identity", gotIdentity, identity, err)
 		check("identity's address", addr, ref.Addr, nil)

@@ -72,13 +72,4 @@ func (l *Local) SetCluster(id ClusterID) {
 }
 
 // nodes returns the ring nodes that the process hosts.
-func (l *Local) nodes() []ring.Ref { return nodesOf(l.Identity, l.Addr) }
-
-func nodesOf(id node.Identity, addr string) []ring.Ref {
-	ids := id.Nodes()
-	refs := make([]ring.Ref, len(ids))
-	for i := range ids {
-		refs[i] = ring.Ref{ID: ids[i], Addr: addr}
-	}
-	return refs
-}
+func (l *Local) nodes() []ring.Ref { return l.Identity.Refs(l.Addr) }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
 
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -54,6 +55,7 @@ func hashView(v ring.View) uint64 {
 	h.SetSeed(viewSeed)
 	add := func(r ring.Ref) {
 		_, _ = h.Write(r.ID[:])
+		_, _ = h.Write(binary.BigEndian.AppendUint32(make([]byte, 0, 4), uint32(r.Zone)))
 		_, _ = h.WriteString(r.Addr)
 		_ = h.WriteByte(0)
 	}

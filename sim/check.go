@@ -102,7 +102,7 @@ const never = -time.Hour
 // NewChecker returns a checker for one world, which runs the given scenario: its checks and its nodes.
 func NewChecker(s *Scenario) *Checker {
 	return &Checker{
-		checks: s.Checks, cfg: s.Node, oracle: NewOracle(time.Minute), calm: never,
+		checks: s.Checks, cfg: s.Node, oracle: NewOracle(time.Minute, s.Node.Successors), calm: never,
 		keys: make(map[string]*keyHistory), begun: make(map[int]*begun), lastLoss: never,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
+	"github.com/chordkv/chord/ring"
 )
 
 // Host is one simulated machine: an address, a clock, a disk, and at most one process at a time.
@@ -105,7 +106,11 @@ func (h *Host) Addr() string { return h.addr }
 
 // Identity returns who the host's process is, or was when it ran last.
 func (h *Host) Identity() node.Identity {
-	return node.Identity{Process: h.id, VNodes: h.w.options.VNodes, Incarnation: uint64(h.incarnation)}
+	id := node.Identity{Process: h.id, VNodes: h.w.options.VNodes, Incarnation: uint64(h.incarnation)}
+	if zones := h.w.options.Zones; zones > 0 {
+		id.Zone = ring.Zone(1 + int(h.number)%zones)
+	}
+	return id
 }
 
 // Process returns the process that runs on the host, nil if none does. Its methods that wait for other processes (Do, Lookup, Join, Leave) may be

@@ -14,6 +14,7 @@ type Options struct {
 	Seed   uint64
 	Config node.Config // of every process
 	VNodes int         // ring nodes per process
+	Zones  int         // host i is in zone i modulo Zones, and its process knows that; 0: in none
 	Tasks  TaskKind
 
 	Latency   Latency // nil: every message takes 50 ms
@@ -64,6 +65,9 @@ func (o *Options) Validate() error {
 	}
 	if o.VNodes < 1 {
 		bad("vnodes: %d, want at least 1", o.VNodes)
+	}
+	if o.Zones < 0 {
+		bad("zones: %d, want at least 0", o.Zones)
 	}
 	if o.Tasks > Goroutines {
 		bad("task kind: %d, want %d or %d", o.Tasks, Coroutines, Goroutines)

@@ -15,6 +15,7 @@ type Oracle struct {
 	nodes   *btree.BTreeG[ring.Ref]
 	changes []change // in the order of time; those older than horizon may be missing
 	horizon time.Duration
+	reach   int
 }
 
 // change is a node that came, or went.
@@ -24,11 +25,12 @@ type change struct {
 	came bool
 }
 
-// NewOracle returns an oracle that knows of no node. It forgets changes that are older than the horizon, which is to be longer than any lookup takes.
-func NewOracle(horizon time.Duration) *Oracle {
+// NewOracle returns an oracle that knows of no node. It forgets changes that are older than the horizon, which is to be longer than any lookup takes. reach is
+// the length of the nodes' successor lists, from which they choose the replicas.
+func NewOracle(horizon time.Duration, reach int) *Oracle {
 	return &Oracle{
 		nodes:   btree.NewG(32, func(a, b ring.Ref) bool { return a.ID.Less(b.ID) }),
-		horizon: horizon,
+		horizon: horizon, reach: reach,
 	}
 }
 
@@ -81,17 +83,17 @@ func (o *Oracle) Owner(id ring.ID) (owner ring.Ref, ok bool) {
 	return owner, ok
 }
 
-// Group returns the replica group of an identifier: the first n distinct processes from its owner on, each by the first of its nodes
-// met. It is shorter than n if fewer processes serve.
+// Group returns the replica group of an identifier, as its owner will choose it when its successor list is right.
 func (o *Oracle) Group(id ring.ID, n int) []ring.Ref {
-	group := make([]ring.Ref, 0, n)
+	nodes := make([]ring.Ref, 0, 1+o.reach)
 	o.from(id, func(r ring.Ref) bool {
-		if !slices.ContainsFunc(group, func(g ring.Ref) bool { return g.Addr == r.Addr }) {
-			group = append(group, r)
-		}
-		return len(group) < n
+		nodes = append(nodes, r)
+		return len(nodes) <= o.reach
 	})
-	return group
+	if len(nodes) == 0 {
+		return nil
+	}
+	return ring.View{Self: nodes[0], Succs: nodes[1:]}.Group(n)
 }
 
 // from calls f for the nodes clockwise from id on, each once, until f returns false.

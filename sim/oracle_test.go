@@ -37,7 +37,7 @@ func (b book) at(t time.Duration, id ring.ID) (owner ring.Ref, ok bool) {
 func TestOracle(t *testing.T) {
 	r := sim.NewRand(1, "oracle", 0)
 	point := func() ring.ID { return ring.ID{byte(r.Uint64())} }
-	o := sim.NewOracle(time.Minute)
+	o := sim.NewOracle(time.Minute, 4)
 	var b book
 	right, wrong := 0, 0
 	for step := range 3000 {
@@ -89,7 +89,7 @@ func TestOracle(t *testing.T) {
 
 // A group is of distinct processes, each by its first node.
 func TestOracleGroup(t *testing.T) {
-	o := sim.NewOracle(time.Minute)
+	o := sim.NewOracle(time.Minute, 4)
 	node := func(id byte, addr string) ring.Ref { return ring.Ref{ID: ring.ID{id}, Addr: addr} }
 	for _, n := range []ring.Ref{node(10, "a"), node(20, "b"), node(30, "a"), node(40, "c"), node(50, "b")} {
 		o.Add(0, n)

@@ -56,7 +56,7 @@ func newRunner(s Scenario, observer Observer) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{
-		s: s, observer: observer, oracle: NewOracle(time.Minute + s.longestTimeout()), seeds: NewRand(s.Seed, "seeds", 0),
+		s: s, observer: observer, oracle: NewOracle(time.Minute+s.longestTimeout(), s.Node.Successors), seeds: NewRand(s.Seed, "seeds", 0),
 		slice: time.Millisecond,
 	}
 	if s.Checks != (Checks{}) || s.Heal > 0 {
@@ -68,6 +68,9 @@ func newRunner(s Scenario, observer Observer) (*runner, error) {
 	o.Latency, o.Loss, o.Duplicate, o.Bandwidth = latency, s.Network.Loss, s.Network.Duplicate, s.Network.Bandwidth
 	o.SyncInterval, o.SyncLatency = s.Disk.SyncInterval, s.Disk.SyncLatency
 	o.Gossip = s.Gossip
+	if s.Zones {
+		o.Zones = s.Groups
+	}
 	o.Events = r.listen
 	if r.checker != nil {
 		r.checker.Prepare(&o)

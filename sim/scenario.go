@@ -18,6 +18,7 @@ type Scenario struct {
 	Memory   int           // bytes that the run may take by an estimate; default: what the machine has available
 	VNodes   int           `yaml:"vnodes"` // ring nodes that each process hosts; default 1
 	Groups   int           // racks or regions: process i is in group i modulo Groups; default 1
+	Zones    bool          // each group is a zone, over which replicas are spread
 	Duration time.Duration // virtual time with churn, faults and workload
 	Warmup   time.Duration // the first part of Duration, which the totals leave out; the series shows it
 	Heal     time.Duration // after Duration, faults end and the dead come back; within Heal the ring must be ideal and all data complete; 0: no such demand

@@ -93,6 +93,9 @@ func (s Scenario) problems() []Problem {
 	v.count("memory", s.Memory, 0, 1<<60)
 	v.count("vnodes", s.VNodes, 1, maxVNodes)
 	v.count("groups", s.Groups, 1, maxNodes)
+	if s.Zones && s.Groups < 2 {
+		v.bad("zones", "of one group, want groups: 2 or more")
+	}
 	v.duration("duration", s.Duration, time.Millisecond)
 	v.duration("warmup", s.Warmup, 0)
 	if s.Warmup >= s.Duration {

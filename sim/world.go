@@ -100,11 +100,9 @@ func (w *World) Bootstrap(n int) error {
 	refs := make([]ring.Ref, 0, n*w.options.VNodes)
 	first := make([]ring.ID, len(w.hosts)) // of each host's nodes, by the host's number
 	for _, h := range hosts {
-		ids := h.Identity().Nodes()
-		first[h.number] = ids[0]
-		for _, id := range ids {
-			refs = append(refs, ring.Ref{ID: id, Addr: h.addr})
-		}
+		own := h.Identity().Refs(h.addr)
+		first[h.number] = own[0].ID
+		refs = append(refs, own...)
 	}
 	members, err := node.NewMembership(refs)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
+	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
 )
 
@@ -119,6 +120,7 @@ func (p *process) openData() (node.Identity, error) {
 func (p *process) wire(identity node.Identity) (err error) {
 	registry := newRegistry()
 	metrics := rpc.NewMetrics()
+	identity.Zone = ring.ZoneOf(p.cfg.Zone)
 	p.local = &rpc.Local{Identity: identity, Addr: p.cfg.Advertise, Version: version().Version, Config: p.cfg.nodeConfig()}
 	if p.local.Addr == "" {
 		p.local.Addr = p.listener.Addr().String()

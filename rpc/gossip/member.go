@@ -36,14 +36,7 @@ const metaFormat = 1
 var errMeta = errors.New("metadata")
 
 // Nodes returns the ring nodes that the process hosts.
-func (m Member) Nodes() []ring.Ref {
-	ids := m.Identity.Nodes()
-	refs := make([]ring.Ref, len(ids))
-	for i, id := range ids {
-		refs[i] = ring.Ref{ID: id, Addr: m.Addr}
-	}
-	return refs
-}
+func (m Member) Nodes() []ring.Ref { return m.Identity.Refs(m.Addr) }
 
 // name is what memberlist calls the member.
 func (m Member) name() string { return m.Identity.String() }
@@ -100,6 +93,7 @@ func memberOf(n *memberlist.Node) (m Member, err error) {
 	m.Identity.VNodes = int(min(r.uvarint(), maxVNodes+1)) // validate refuses what was cut
 	m.Identity.Incarnation = r.uvarint()
 	m.Addr, m.Zone, m.Version = r.text(), r.text(), r.text()
+	m.Identity.Zone = ring.ZoneOf(m.Zone)
 	if r.err != nil {
 		return Member{}, r.err
 	}

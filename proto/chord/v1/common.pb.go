@@ -24,11 +24,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A node: its place on the ring and the address of the process that hosts it.
+// A node: its place on the ring, and of the process that hosts it, address and zone: the first 32 bits of the SHA-256 of the zone's name,
+// 0 for none.
 type Ref struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Addr          string                 `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"`
+	Zone          uint32                 `protobuf:"fixed32,3,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -75,6 +77,13 @@ func (x *Ref) GetAddr() string {
 		return x.Addr
 	}
 	return ""
+}
+
+func (x *Ref) GetZone() uint32 {
+	if x != nil {
+		return x.Zone
+	}
+	return 0
 }
 
 // A stretch (after, through] of the ring, clockwise; equal ends mean the whole ring.
@@ -333,10 +342,11 @@ var File_chord_v1_common_proto protoreflect.FileDescriptor
 
 const file_chord_v1_common_proto_rawDesc = "" +
 	"\n" +
-	"\x15chord/v1/common.proto\x12\bchord.v1\")\n" +
+	"\x15chord/v1/common.proto\x12\bchord.v1\"=\n" +
 	"\x03Ref\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\tR\x04addr\"5\n" +
+	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x12\n" +
+	"\x04zone\x18\x03 \x01(\aR\x04zone\"5\n" +
 	"\x03Arc\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\fR\x05after\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\fR\athrough\"5\n" +

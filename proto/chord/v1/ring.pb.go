@@ -21,13 +21,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A process: its identity (16 bytes), the number of its nodes and the address where it listens.
+// A process: its identity (16 bytes), the number of its nodes, the address where it listens, and its zone.
 type Process struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Vnodes        uint32                 `protobuf:"varint,2,opt,name=vnodes,proto3" json:"vnodes,omitempty"`
 	Addr          string                 `protobuf:"bytes,3,opt,name=addr,proto3" json:"addr,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Zone          uint32                 `protobuf:"fixed32,5,opt,name=zone,proto3" json:"zone,omitempty"` // as in Ref
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -86,6 +87,13 @@ func (x *Process) GetAddr() string {
 func (x *Process) GetIncarnation() uint64 {
 	if x != nil {
 		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Process) GetZone() uint32 {
+	if x != nil {
+		return x.Zone
 	}
 	return 0
 }
@@ -380,7 +388,8 @@ type NeighborsResponse struct {
 	Unchanged     bool                   `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"` // hash equals known; the rest is left out
 	Predecessor   *Ref                   `protobuf:"bytes,3,opt,name=predecessor,proto3" json:"predecessor,omitempty"`
 	Successors    []*Ref                 `protobuf:"bytes,4,rep,name=successors,proto3" json:"successors,omitempty"`
-	Addr          string                 `protobuf:"bytes,5,opt,name=addr,proto3" json:"addr,omitempty"`
+	Addr          string                 `protobuf:"bytes,5,opt,name=addr,proto3" json:"addr,omitempty"` // of the node itself, as in Ref
+	Zone          uint32                 `protobuf:"fixed32,6,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +457,13 @@ func (x *NeighborsResponse) GetAddr() string {
 		return x.Addr
 	}
 	return ""
+}
+
+func (x *NeighborsResponse) GetZone() uint32 {
+	if x != nil {
+		return x.Zone
+	}
+	return 0
 }
 
 type NotifyRequest struct {
@@ -662,12 +678,13 @@ var File_chord_v1_ring_proto protoreflect.FileDescriptor
 
 const file_chord_v1_ring_proto_rawDesc = "" +
 	"\n" +
-	"\x13chord/v1/ring.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"g\n" +
+	"\x13chord/v1/ring.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"{\n" +
 	"\aProcess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06vnodes\x18\x02 \x01(\rR\x06vnodes\x12\x12\n" +
 	"\x04addr\x18\x03 \x01(\tR\x04addr\x12 \n" +
-	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\"\xb2\x01\n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04zone\x18\x05 \x01(\aR\x04zone\"\xb2\x01\n" +
 	"\fHelloRequest\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
@@ -696,7 +713,7 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"gossipAddr\"<\n" +
 	"\x10NeighborsRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
-	"\x05known\x18\x02 \x01(\x06R\x05known\"\xb9\x01\n" +
+	"\x05known\x18\x02 \x01(\x06R\x05known\"\xcd\x01\n" +
 	"\x11NeighborsResponse\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\x06R\x04hash\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x12/\n" +
@@ -704,7 +721,8 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\n" +
 	"successors\x18\x04 \x03(\v2\r.chord.v1.RefR\n" +
 	"successors\x12\x12\n" +
-	"\x04addr\x18\x05 \x01(\tR\x04addr\"`\n" +
+	"\x04addr\x18\x05 \x01(\tR\x04addr\x12\x12\n" +
+	"\x04zone\x18\x06 \x01(\aR\x04zone\"`\n" +
 	"\rNotifyRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12!\n" +
 	"\x04from\x18\x02 \x01(\v2\r.chord.v1.RefR\x04from\x12\x18\n" +
