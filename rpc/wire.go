@@ -42,8 +42,8 @@ func (Wire) NeighborsRequest(to ring.Ref) (ring.Ref, int, error) {
 	if err != nil {
 		return ring.Ref{}, 0, err
 	}
-	id, err := idFromProto("node", m.GetNode())
-	return ring.Ref{ID: id, Addr: to.Addr}, size, err
+	to.ID, err = idFromProto("node", m.GetNode())
+	return to, size, err
 }
 
 // NeighborsResponse carries the answer to it.
@@ -82,12 +82,11 @@ func crossNotify(to, from ring.Ref, changed bool) (gotTo, gotFrom ring.Ref, size
 	if m.GetChanged() != changed {
 		return gotTo, gotFrom, size, badField("changed", "%v, want %v", m.GetChanged(), changed)
 	}
-	id, err := idFromProto("node", m.GetNode())
-	if err != nil {
+	if to.ID, err = idFromProto("node", m.GetNode()); err != nil {
 		return gotTo, gotFrom, size, err
 	}
 	gotFrom, err = refFromProto("from", m.GetFrom())
-	return ring.Ref{ID: id, Addr: to.Addr}, gotFrom, size, err
+	return to, gotFrom, size, err
 }
 
 func crossNothing() (int, error) {
@@ -105,15 +104,14 @@ func (Wire) RouteRequest(to ring.Ref, id ring.ID, avoid []ring.ID) (gotTo ring.R
 	if err != nil {
 		return gotTo, gotID, nil, 0, err
 	}
-	at, err := optionalID("node", m.GetNode())
-	if err != nil {
+	if to.ID, err = optionalID("node", m.GetNode()); err != nil {
 		return gotTo, gotID, nil, size, err
 	}
 	if gotID, err = idFromProto("id", m.GetId()); err != nil {
 		return gotTo, gotID, nil, size, err
 	}
 	gotAvoid, err = idsFromProto("avoid", m.GetAvoid())
-	return ring.Ref{ID: at, Addr: to.Addr}, gotID, gotAvoid, size, err
+	return to, gotID, gotAvoid, size, err
 }
 
 // RouteResponse carries the answer to it.

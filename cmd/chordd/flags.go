@@ -42,7 +42,7 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"--advertise and the port of --gossip)")
 	f.IntVar(&cfg.RoutingPeers, "routing-peers", d.RoutingPeers, "`N` other processes that lookups know by gossip, so that one call finds the owner; in larger "+
 		"rings they are more fingers. 0: lookups go by the fingers alone")
-	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of the zone that this process runs in, for chord status")
+	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of what fails as a whole with this process, such as a rack or data center: replicas are spread over zones")
 
 	f.StringVar(&cfg.Data, "data", d.Data, "`DIR` of the data and the identity of this process; created if missing")
 	f.Var(newChoice(&cfg.Store, storePebble, storeMemory), flagStore, "where records are: pebble (on disk, in --data) or memory (gone at exit)")

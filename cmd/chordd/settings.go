@@ -190,7 +190,6 @@ func (s *settings) contradictions() (problems []error) {
 	}
 	if s.cfg.Gossip == off {
 		refuse("gossip-advertise", "has no effect with --gossip off")
-		refuse("zone", "has no effect with --gossip off")
 	}
 	if !s.cfg.Dev {
 		refuse("dev-nodes", "has no effect without --dev")

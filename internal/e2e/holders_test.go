@@ -58,7 +58,7 @@ func (c *census) ask(ctx context.Context, addr string) error {
 		return err
 	}
 	for _, n := range hello.GetNodes() {
-		c.nodes = append(c.nodes, ring.Ref{ID: ring.ID(n.GetId()), Addr: n.GetAddr()})
+		c.nodes = append(c.nodes, ring.Ref{ID: ring.ID(n.GetId()), Zone: ring.Zone(n.GetZone()), Addr: n.GetAddr()})
 	}
 	const page = 1024 // the most that one answer lists
 	store := chordv1.NewReplicaServiceClient(conn)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/chordkv/chord/node"
-	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -106,12 +105,11 @@ type healing struct {
 	seed   uint64
 	shares []float64
 
-	w      *sim.World
-	chance *sim.Rand
-	part   []int         // by host: which side it is on
-	sides  [][]*sim.Host // by part
-	acked  []written
-	out    healPoint
+	clients
+	part  []int         // by host: which side it is on
+	sides [][]*sim.Host // by part
+	acked []written
+	out   healPoint
 }
 
 // written is an acknowledged write.
@@ -120,12 +118,6 @@ type written struct {
 	version node.Version
 	side    int // -1: before the cut
 }
-
-// The world's clients: how many operations are under way at a time when all keys are read or written, and how long one may take.
-const (
-	healClients = 32
-	healTimeout = 10 * time.Second
-)
 
 func (h *healing) run() (healPoint, error) {
 	o := sim.DefaultOptions()
@@ -140,7 +132,7 @@ func (h *healing) run() (healPoint, error) {
 		}
 	}
 	err := inWorld(o, func(w *sim.World) error {
-		h.w, h.chance = w, w.Rand("clients")
+		h.clients = clientsOf(w)
 		if err := w.Bootstrap(h.p.Int("nodes")); err != nil {
 			return err
 		}
@@ -170,11 +162,7 @@ func (h *healing) divide() {
 
 // script is what happens, as a task of the harness.
 func (h *healing) script() {
-	h.w.Gather(healClients, func(i int) {
-		for j := i; j < h.p.Int("keys"); j += healClients {
-			h.write(h.w.Hosts(), fmt.Sprint("old-", j), -1)
-		}
-	})
+	h.each(h.p.Int("keys"), func(i int) { h.write(h.w.Hosts(), fmt.Sprint("old-", i), -1) })
 	h.w.Sleep(30 * time.Second)
 	for side, hosts := range h.sides {
 		for _, host := range hosts {
@@ -220,8 +208,7 @@ func (h *healing) whileCut() {
 
 // write puts a key through one of the hosts.
 func (h *healing) write(through []*sim.Host, key string, side int) {
-	host := through[h.chance.IntN(len(through))]
-	r, err := h.do(host, node.Op{Kind: node.OpPut, Key: []byte(key), Value: []byte(key)})
+	r, err := h.do(h.any(through), node.Op{Kind: node.OpPut, Key: []byte(key), Value: []byte(key)})
 	count := &h.out.Before
 	if side >= 0 {
 		count = &h.out.Sides[side]
@@ -237,56 +224,17 @@ func (h *healing) write(through []*sim.Host, key string, side int) {
 	}
 }
 
-// do executes an operation at a host.
-func (h *healing) do(host *sim.Host, op node.Op) (r node.Result, err error) {
-	if ended := host.Call(func() {
-		ctx, cancel := h.w.WithTimeout(context.Background(), healTimeout)
-		defer cancel()
-		r, err = host.Process().Do(ctx, op)
-	}); ended != nil {
-		return r, ended
-	}
-	return r, err
-}
-
-// wait waits until the hosts are one ideal ring and returns how long that took; negative if it was longer than limit.
-func (h *healing) wait(hosts []*sim.Host, limit time.Duration) time.Duration {
-	begin := h.w.Now()
-	if !h.w.WaitFor(func() bool { return ideal(hosts) }, time.Second, limit) {
-		return -1
-	}
-	return h.w.Now() - begin
-}
-
-// ideal reports whether the processes of the hosts are one ring in which every pointer is right.
-func ideal(hosts []*sim.Host) bool {
-	var views []ring.View
-	r := 0
-	for _, h := range hosts {
-		for _, n := range h.Process().Status().Nodes {
-			views = append(views, n.View)
-		}
-	}
-	for _, v := range views {
-		r = max(r, len(v.Succs))
-	}
-	return ring.CheckIdeal(views, r) == nil
-}
-
 // readAll reads every acknowledged write from a random host and reports those that are lost.
 func (h *healing) readAll(lost func(s *healSide)) {
-	h.w.Gather(healClients, func(i int) {
-		for j := i; j < len(h.acked); j += healClients {
-			a := h.acked[j]
-			r, err := h.do(h.w.Host(h.chance.IntN(len(h.part))), node.Op{Kind: node.OpGet, Key: []byte(a.key)})
-			if err == nil && r.Found && !a.version.Newer(r.Version) {
-				continue
-			}
-			if a.side < 0 {
-				lost(&h.out.Before)
-			} else {
-				lost(&h.out.Sides[a.side])
-			}
+	h.each(len(h.acked), func(i int) {
+		a := h.acked[i]
+		r, err := h.do(h.any(h.w.Hosts()), node.Op{Kind: node.OpGet, Key: []byte(a.key)})
+		switch {
+		case err == nil && r.Found && !a.version.Newer(r.Version):
+		case a.side < 0:
+			lost(&h.out.Before)
+		default:
+			lost(&h.out.Sides[a.side])
 		}
 	})
 }

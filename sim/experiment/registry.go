@@ -15,6 +15,7 @@ func All() []*Experiment {
 		churnBamboo(),
 		sessions(),
 		partitionHeal(),
+		zoneLoss(),
 		scale(),
 	}
 }
