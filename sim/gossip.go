@@ -13,14 +13,16 @@ import (
 
 // Gossip is what processes hear about each other, as rpc/gossip tells them of the members of its memberlist: a model of when each of them hears, for gossip among
 // so many, not the protocol itself. It is SWIM's (Das, Gupta, Motivala, DSN 2002) with memberlist's figures: a crash is noticed by a probe, objected to
-// by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. The model knows no partitions, and a
-// process that is paused misses nothing.
+// by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. Each side of a partition (Net.Partition) takes
+// the other for dead, and when it is over somebody finds out who looks for those lost, which spreads. Blocks, mutes, loss and pauses hinder nobody.
 type Gossip struct {
 	On        bool
 	Probe     time.Duration // between two probes by a process; a process is probed that often on average
 	Suspicion int           // times Probe and the decimal logarithm of the number of processes: how long a suspect may object
 	Spread    time.Duration // between two messages with news
 	Fanout    int           // processes to which each goes
+	News      int           // changes that one message has room for
+	Rejoin    time.Duration // between two looks by a process for those whom gossip has lost
 
 	Wrong  float64       // probability that with a change somebody else, who is well, is said to be dead too
 	Object time.Duration // after which everybody hears that that was wrong
@@ -28,25 +30,38 @@ type Gossip struct {
 	LateBy time.Duration
 }
 
-// DefaultGossip returns the figures of rpc/gossip.DefaultConfig and memberlist, where no report is wrong or late.
+// DefaultGossip returns the figures of rpc/gossip.DefaultConfig, memberlist and chordd, where no report is wrong or late.
 func DefaultGossip() Gossip {
-	return Gossip{Probe: 400 * time.Millisecond, Suspicion: 3, Spread: 200 * time.Millisecond, Fanout: 3, Object: 5 * time.Second}
+	return Gossip{Probe: 400 * time.Millisecond, Suspicion: 3, Spread: 200 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Object: 5 * time.Second}
 }
 
-// Detection draws how long after a crash the first of n other processes takes it for certain.
-func (g Gossip) Detection(n int, r *Rand) time.Duration {
-	probed := time.Duration(rand.New(r).ExpFloat64() * float64(g.Probe))
+// Detection draws how long after a crash the first of those among n members who probe takes it for certain.
+func (g Gossip) Detection(n, probers int, r *Rand) time.Duration {
+	probed := time.Duration(rand.New(r).ExpFloat64() * float64(g.Probe) * float64(n) / float64(max(probers, 1)))
 	objects := float64(g.Suspicion) * max(1, math.Log10(float64(max(n, 1))))
 	return probed + g.Probe + time.Duration(objects*float64(g.Probe))
 }
 
-// Reach draws how long news takes to one of n other processes: logistic growth of those who know, each of whom tells Fanout others every Spread, not all at
-// the same time.
-func (g Gossip) Reach(n int, r *Rand) time.Duration {
+// Reach draws how long one of so many changes that come together takes to one of n other processes: logistic growth of those who know, each of whom tells Fanout
+// others every Spread, not all at the same time, as much as a message has room for.
+func (g Gossip) Reach(n, changes int, r *Rand) time.Duration {
 	const edge = 1e-3 // the very first and last are drawn from a curve that has no end
 	u := min(max(r.Float64(), edge), 1-edge)
 	rounds := math.Log(float64(max(n, 1))*u/(1-u)) / float64(g.Fanout)
-	return time.Duration(max(rounds, 0) * float64(g.Spread))
+	crowd := max(1, float64(changes)/float64(g.Fanout*g.News))
+	return time.Duration(max(rounds, 0) * crowd * float64(g.Spread))
+}
+
+// Reunion draws how long after the end of a partition the first of n processes looks for those it has lost.
+func (g Gossip) Reunion(n int, r *Rand) time.Duration {
+	return time.Duration(rand.New(r).ExpFloat64() * float64(g.Rejoin) / float64(max(n, 1)))
+}
+
+// Return draws how long it takes then until one of n processes hears that one of so many is not dead. That one first has to hear itself what is said, by news or
+// by a probe, and to object.
+func (g Gossip) Return(n, changes int, r *Rand) time.Duration {
+	told := time.Duration(rand.New(r).ExpFloat64() * 2 * float64(g.Probe))
+	return g.Reach(n, changes, r) + told + g.Reach(n, changes, r)
 }
 
 // problems returns what is wrong with the figures, by the names that a scenario has for them.
@@ -56,6 +71,8 @@ func (g Gossip) problems() []Problem {
 	v.count("suspicion", g.Suspicion, 1, 1000)
 	v.duration("spread", g.Spread, time.Millisecond)
 	v.count("fanout", g.Fanout, 1, 1000)
+	v.count("news", g.News, 1, 1000)
+	v.duration("rejoin", g.Rejoin, time.Millisecond)
 	v.fraction("wrong", g.Wrong)
 	v.duration("object", g.Object, 0)
 	v.fraction("late", g.Late)
@@ -70,6 +87,9 @@ type gossiping struct {
 	rand   Rand
 	alive  []*member         // by what has been noticed, by identifier of the first node
 	latest map[int32]*member // by number of the host
+
+	groups []int32 // by host, as in Net, when members last heard of partitions
+	parted bool    // the network's have changed since
 }
 
 // member is a process from its joining the ring to its end.
@@ -102,9 +122,11 @@ func (g *gossiping) joined(h *Host) {
 		g.alive = slices.Insert(g.alive, at, m)
 	}
 	g.introduce(m, slices.Clone(g.alive))
-	g.tell(m, 0, (*node.Process).HearAlive, func() bool { return m.up })
+	g.tell(m, 0, (*node.Process).HearAlive, m.isUp)
 	g.alarm(m)
 }
+
+func (m *member) isUp() bool { return m.up }
 
 // begin is joined for the processes of a ring that is there at once: all know each other.
 func (g *gossiping) begin(hosts []*Host) {
@@ -125,7 +147,7 @@ func (g *gossiping) begin(hosts []*Host) {
 func (g *gossiping) introduce(m *member, others []*member) {
 	m.host.Go(func() {
 		for _, o := range others {
-			if o != m {
+			if o != m && g.together(m, o) {
 				m.host.process.HearAlive(context.Background(), o.nodes)
 			}
 		}
@@ -136,7 +158,7 @@ func (g *gossiping) introduce(m *member, others []*member) {
 func (g *gossiping) leaves(h *Host) { g.lost(h, 0) }
 
 // gone is called when the process of a host ends.
-func (g *gossiping) gone(h *Host) { g.lost(h, g.Detection(len(g.alive), &g.rand)) }
+func (g *gossiping) gone(h *Host) { g.lost(h, g.Detection(len(g.alive), len(g.alive), &g.rand)) }
 
 // lost has everybody hear that a member is no more, from some time on. What comes first counts.
 func (g *gossiping) lost(h *Host, noticed time.Duration) {
@@ -166,25 +188,73 @@ func (g *gossiping) alarm(but *member) {
 	if m == but || !m.up {
 		return
 	}
-	isUp := func() bool { return m.up }
-	g.tell(m, 0, (*node.Process).HearDead, isUp)
-	g.tell(m, g.Object, (*node.Process).HearAlive, isUp)
+	g.tell(m, 0, (*node.Process).HearDead, m.isUp)
+	g.tell(m, g.Object, (*node.Process).HearAlive, m.isUp)
 }
 
-// tell has each of the others hear something about a member, each at its time, if it still holds then.
-func (g *gossiping) tell(m *member, noticed time.Duration, hear func(p *node.Process, ctx context.Context, nodes []ring.Ref), holds func() bool) {
+// hearing is what a member is told of another.
+type hearing func(p *node.Process, ctx context.Context, nodes []ring.Ref)
+
+// tell has each of the others that are on its side hear something about a member, each at its time, if it still holds then.
+func (g *gossiping) tell(m *member, noticed time.Duration, hear hearing, holds func() bool) {
 	for _, o := range g.alive {
-		if o == m || !o.up {
-			continue
+		if o != m && o.up && g.together(m, o) {
+			g.tellOne(o, m, noticed+g.Reach(len(g.alive), 1, &g.rand), hear, holds)
 		}
-		after := noticed + g.Reach(len(g.alive), &g.rand)
-		if g.rand.chance(g.Late) {
-			after += g.LateBy
+	}
+}
+
+func (g *gossiping) tellOne(o, m *member, after time.Duration, hear hearing, holds func() bool) {
+	if g.rand.chance(g.Late) {
+		after += g.LateBy
+	}
+	hostRuntime{o.host}.AfterFunc(after, func() {
+		if holds() {
+			hear(o.host.process, context.Background(), m.nodes)
 		}
-		hostRuntime{o.host}.AfterFunc(after, func() {
-			if holds() {
-				hear(o.host.process, context.Background(), m.nodes)
+	})
+}
+
+// together reports whether two members were on the same side when it was last looked at.
+func (g *gossiping) together(a, b *member) bool { return sameSide(g.groups, a, b) }
+
+// sameSide reports whether two members are in the same of the groups, which are those of Net.
+func sameSide(groups []int32, a, b *member) bool {
+	return at(groups, a.host.number) == at(groups, b.host.number)
+}
+
+// repart is called when the partitions of the network change, maybe host by host.
+func (g *gossiping) repart() {
+	if g.On && !g.parted {
+		g.parted = true
+		g.w.At(g.w.now, g.part)
+	}
+}
+
+// part has members hear of those who are out of their reach since the partitions have changed, or back.
+func (g *gossiping) part() {
+	before := g.groups
+	g.groups, g.parted = slices.Clone(g.w.net.groups), false
+	sizes := map[int32]int{} // of the sides
+	for _, m := range g.alive {
+		sizes[at(g.groups, m.host.number)]++
+	}
+	n, reunion := len(g.alive), g.Reunion(len(g.alive), &g.rand)
+	for _, m := range g.alive {
+		noticed := map[int32]time.Duration{} // by each of the other sides
+		for _, o := range g.alive {
+			if o == m || !m.up || !o.up || sameSide(before, m, o) == g.together(m, o) {
+				continue
 			}
-		})
+			if g.together(m, o) {
+				g.tellOne(o, m, reunion+g.Return(n, n/2, &g.rand), (*node.Process).HearAlive, func() bool { return m.up && g.together(m, o) })
+				continue
+			}
+			side := at(g.groups, o.host.number)
+			if _, ok := noticed[side]; !ok {
+				noticed[side] = g.Detection(n, sizes[side], &g.rand)
+			}
+			g.tellOne(o, m, noticed[side]+g.Reach(sizes[side], n-sizes[side], &g.rand), (*node.Process).HearDead, func() bool { return !g.together(m, o) })
+		}
 	}
 }

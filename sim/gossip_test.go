@@ -75,3 +75,46 @@ func TestGossipOfAQuickRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestGossipOfAPartition: each side takes the other for dead, hears nothing of it, and everybody hears of everybody when it is over.
+func TestGossipOfAPartition(t *testing.T) {
+	o := sim.DefaultOptions()
+	o.Gossip = sim.DefaultGossip()
+	o.Gossip.On = true
+	w := newRing(t, 30, o)
+	run(t, w, time.Second)
+	heard := func(want func(host int) int) {
+		t.Helper()
+		for _, h := range w.Hosts() {
+			if h.Running() && h.Process().Status().Heard != want(h.Number()) {
+				t.Errorf("at %v %s has heard of %d nodes, want %d", w.Now(), h.Addr(), h.Process().Status().Heard, want(h.Number()))
+			}
+		}
+	}
+	for i := range 10 {
+		w.Net().Partition(w.Host(i), 1)
+	}
+	run(t, w, 15*time.Second)
+	heard(func(host int) int {
+		if host < 10 {
+			return 9
+		}
+		return 19
+	})
+	w.Host(3).Crash() // of which the others hear at the end that it is not back
+	w.Host(20).Crash()
+	run(t, w, 15*time.Second)
+	heard(func(host int) int {
+		if host < 10 {
+			return 8
+		}
+		return 18
+	})
+	w.Net().Heal()
+	run(t, w, 30*time.Second)
+	heard(func(int) int { return 27 })
+	converge(t, w, time.Minute)
+	if err := ring.CheckIdeal(views(w), o.Config.Successors); err != nil {
+		t.Error(err)
+	}
+}

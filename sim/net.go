@@ -46,6 +46,7 @@ func (n *Net) SetDuplicate(p float64) { n.duplicate = p }
 func (n *Net) Partition(h *Host, group int) {
 	n.groups = set(n.groups, h.number, int32(group))
 	n.cut = true
+	n.w.gossip.repart()
 }
 
 // Block makes messages from one host to another vanish, or arrive again. The other direction is not concerned.
@@ -68,7 +69,10 @@ func (n *Net) Mute(h *Host, muted bool) {
 }
 
 // Heal ends all partitions, blocks and mutes. Loss, duplication and slowness stay.
-func (n *Net) Heal() { n.groups, n.muted, n.blocks, n.cut = nil, nil, nil, false }
+func (n *Net) Heal() {
+	n.groups, n.muted, n.blocks, n.cut = nil, nil, nil, false
+	n.w.gossip.repart()
+}
 
 // Reaches reports whether no partition, no block and no mute stands between two hosts in that direction. It says nothing about whether they run.
 func (n *Net) Reaches(from, to *Host) bool { return n.reaches(from.number, to.number) }

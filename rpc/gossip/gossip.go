@@ -89,11 +89,12 @@ type Events struct {
 
 // Gossip is a process's membership in the gossip of its cluster.
 type Gossip struct {
-	listener *Listener
-	list     *memberlist.Memberlist
-	watch    *watch
-	cancel   context.CancelFunc
-	stopped  sync.Once
+	listener  *Listener
+	transport memberlist.NodeAwareTransport // the listener, but in a test that cuts the network
+	list      *memberlist.Memberlist
+	watch     *watch
+	cancel    context.CancelFunc
+	stopped   sync.Once
 }
 
 // streamTimeout bounds what others can make an exchange last.
@@ -102,6 +103,10 @@ const streamTimeout = 2 * time.Second
 // Start makes the process a member, known to nobody yet, on a listener that nobody else uses. The host of Config.Advertise is resolved, which
 // is why it takes a context.
 func Start(ctx context.Context, l *Listener, cfg Config, events Events, log zerolog.Logger) (*Gossip, error) {
+	return start(ctx, l, l, cfg, events, log)
+}
+
+func start(ctx context.Context, l *Listener, t memberlist.NodeAwareTransport, cfg Config, events Events, log zerolog.Logger) (*Gossip, error) {
 	cfg.Self.Version = cfg.Self.Version[:min(len(cfg.Self.Version), maxVersionBytes)] // only to look at
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
@@ -117,7 +122,7 @@ func Start(ctx context.Context, l *Listener, cfg Config, events Events, log zero
 	if events.Foreign == nil {
 		events.Foreign = func(string, string) {}
 	}
-	g := &Gossip{listener: l}
+	g := &Gossip{listener: l, transport: t}
 	telling, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.watch = newWatch(telling, cfg.Self, meta, events)
@@ -133,7 +138,7 @@ func Start(ctx context.Context, l *Listener, cfg Config, events Events, log zero
 // settings translates a Config into memberlist's words.
 func (g *Gossip) settings(cfg Config, log zerolog.Logger) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
-	c.Name, c.Label, c.Transport = cfg.Self.name(), cfg.Cluster, g.listener
+	c.Name, c.Label, c.Transport = cfg.Self.name(), cfg.Cluster, g.transport
 	c.SkipInboundLabelCheck = true // the Listener has checked it, and taken it off
 	c.Delegate, c.Events, c.Alive, c.Conflict = g.watch, g.watch, g.watch, g.watch
 	c.Logger = newLog(log, g.listener.stop)

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +37,8 @@ func fast() Config {
 // peer is a member under test, and what it was told.
 type peer struct {
 	*Gossip
-	self Member
+	self    Member
+	network *network
 
 	mu      sync.Mutex
 	dead    map[string]int // by name
@@ -43,7 +47,7 @@ type peer struct {
 
 // number returns the member with a small number for its process id.
 func number(n uint64) Member {
-	m := Member{Identity: node.Identity{VNodes: 3, Incarnation: 1}, Zone: "zone", Version: "v1", Addr: fmt.Sprintf("10.0.0.%d:7400", n)}
+	m := Member{Identity: node.Identity{VNodes: 3, Incarnation: 1, Zone: ring.ZoneOf("zone")}, Zone: "zone", Version: "v1", Addr: fmt.Sprintf("10.0.0.%d:7400", n)}
 	binary.BigEndian.PutUint64(m.Identity.Process[8:], n)
 	return m
 }
@@ -60,8 +64,8 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 	for _, f := range change {
 		f(&cfg)
 	}
-	p := &peer{self: self, dead: map[string]int{}, foreign: map[string]string{}}
-	p.Gossip, err = Start(t.Context(), l, cfg, Events{
+	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, foreign: map[string]string{}}
+	p.Gossip, err = start(t.Context(), l, p.network, cfg, Events{
 		Dead: func(_ context.Context, m Member) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -353,4 +357,39 @@ func TestForgedDeath(t *testing.T) {
 		})
 		know(t, peers, peers)
 	}
+}
+
+// network is a Listener whose messages to some addresses vanish.
+type network struct {
+	*Listener
+	cut atomic.Pointer[[]string]
+}
+
+// cutOff makes the messages to the peers vanish, and no others.
+func (n *network) cutOff(peers []*peer) {
+	var addrs []string
+	for _, p := range peers {
+		addrs = append(addrs, p.at())
+	}
+	n.cut.Store(&addrs)
+}
+
+func (n *network) reaches(addr string) bool {
+	cut := n.cut.Load()
+	return cut == nil || !slices.Contains(*cut, addr)
+}
+
+func (n *network) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
+	if !n.reaches(to.Addr) {
+		return time.Now(), nil
+	}
+	return n.Listener.WriteToAddress(b, to)
+}
+
+func (n *network) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if !n.reaches(to.Addr) {
+		time.Sleep(timeout)
+		return nil, fmt.Errorf("dial %s: %w", to.Addr, os.ErrDeadlineExceeded)
+	}
+	return n.Listener.DialAddressTimeout(to, timeout)
 }

@@ -16,10 +16,13 @@ import (
 // suspicion or by the rounds of an epidemic is outside.
 func TestModel(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes half a minute")
+		t.Skip("takes a minute")
 	}
 	const members, changes = 64, 4
-	normal := func(c *Config) { *c = config(c.Self, c.Advertise) }
+	normal := func(c *Config) {
+		*c = config(c.Self, c.Advertise)
+		c.Linger = linger
+	}
 	var peers []*peer
 	add := func() *peer {
 		p := begin(t, number(uint64(len(peers)+1)), normal)
@@ -63,13 +66,17 @@ func TestModel(t *testing.T) {
 		peers = append(peers, fresh)
 	}
 
+	parted, met := cutInHalf(t, peers)
+
 	g, r := sim.DefaultGossip(), sim.NewRand(1, "model", 0)
-	var modelDead, modelJoined []time.Duration
+	var modelDead, modelJoined, modelParted, modelMet []time.Duration
 	for range 4000 {
-		noticed := g.Detection(members, r)
+		noticed, missed := g.Detection(members, members, r), g.Detection(members, members/2, r)
 		for range 16 {
-			modelDead = append(modelDead, noticed+g.Reach(members, r))
-			modelJoined = append(modelJoined, g.Reach(members, r))
+			modelParted = append(modelParted, missed+g.Reach(members/2, members/2, r))
+			modelMet = append(modelMet, g.Return(members, members/2, r))
+			modelDead = append(modelDead, noticed+g.Reach(members, 1, r))
+			modelJoined = append(modelJoined, g.Reach(members, 1, r))
 		}
 	}
 	for _, c := range []struct {
@@ -79,6 +86,8 @@ func TestModel(t *testing.T) {
 	}{
 		{"a death", dead, modelDead, 500 * time.Millisecond},
 		{"a newcomer", joined, modelJoined, 300 * time.Millisecond},
+		{"one beyond a cut", parted, modelParted, 500 * time.Millisecond},
+		{"one who is back", met, modelMet, time.Second},
 	} {
 		slices.Sort(c.got)
 		slices.Sort(c.want)
@@ -91,6 +100,62 @@ func TestModel(t *testing.T) {
 		}
 	}
 }
+
+// cutInHalf cuts the network between two halves of the peers until each has forgotten the other, and returns when, for every pair of one from each, the one had
+// heard that the other is dead, and when, after somebody had found the other half, that it is not.
+func cutInHalf(t *testing.T, peers []*peer) (parted, met []time.Duration) {
+	t.Helper()
+	one, other := peers[:len(peers)/2], peers[len(peers)/2:]
+	began := time.Now()
+	for i, p := range peers {
+		if i < len(one) {
+			p.network.cutOff(other)
+		} else {
+			p.network.cutOff(one)
+		}
+	}
+	parted = allHear(t, one, other, false, began)
+	time.Sleep(linger)
+	for _, p := range peers {
+		p.network.cutOff(nil)
+	}
+	began = time.Now()
+	if err := one[0].Join(t.Context(), []string{other[0].at()}); err != nil {
+		t.Fatal(err)
+	}
+	return parted, allHear(t, one, other, true, began)
+}
+
+// allHear waits until nearly all on each side have heard of a change of nearly all on the other.
+func allHear(t *testing.T, one, other []*peer, alive bool, began time.Time) (times []time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	heard := func(one, other []*peer) (n int) {
+		for _, p := range one {
+			members := p.Members()
+			for _, o := range other {
+				if slices.Contains(members, o.self) == alive {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	all := 2 * len(one) * len(other)
+	for ; len(times) < all*15/16 && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		for n := heard(one, other) + heard(other, one); len(times) < n; {
+			times = append(times, time.Since(began))
+		}
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("of %d pairs %d have not heard after %v", all, all-len(times), time.Since(began))
+	}
+	return times
+}
+
+// linger is how long the members of the model's test remember the dead.
+const linger = 5 * time.Second
 
 // config is DefaultConfig for a member of the tests' cluster.
 func config(self Member, advertise string) Config {

@@ -27,6 +27,7 @@ func partitionHeal() *Experiment {
 			"has this experiment: Chord as published does not find back from two rings to one.",
 		Params: []Param{
 			{"splits", "sizes of the parts in percent", []string{"50/50", "90/10", "34/33/33"}, []string{"50/50", "90/10"}},
+			{"gossip", "whether processes hear who is alive", []string{"no", "yes"}, []string{"no", "yes"}},
 			{"nodes", "in the ring", 1000, 60},
 			{"cut", "how long the network is cut", 10 * time.Minute, 40 * time.Second},
 			{"limit", "within which there must be one ideal ring", 10 * time.Minute, 5 * time.Minute},
@@ -54,7 +55,12 @@ type healSide struct {
 }
 
 func runPartitionHeal(ctx context.Context, p Params, progress *Progress) (*Report, error) {
-	splits, seeds := p.Texts("splits"), p.Int("seeds")
+	splits, gossip, seeds := p.Texts("splits"), p.Texts("gossip"), p.Int("seeds")
+	for _, g := range gossip {
+		if g != "no" && g != "yes" {
+			return nil, fmt.Errorf("gossip %q: want no or yes", g)
+		}
+	}
 	var parts [][]float64
 	for _, s := range splits {
 		shares, err := parseSplit(s)
@@ -63,11 +69,12 @@ func runPartitionHeal(ctx context.Context, p Params, progress *Progress) (*Repor
 		}
 		parts = append(parts, shares)
 	}
-	points, err := Points(ctx, p, progress, "split", len(splits)*seeds, func(ctx context.Context, i int, at *Point) (healPoint, error) {
-		h := healing{ctx: ctx, p: p, at: at, seed: p.Seed + uint64(i%seeds), shares: parts[i/seeds]}
+	points, err := Points(ctx, p, progress, "split", len(splits)*len(gossip)*seeds, func(ctx context.Context, i int, at *Point) (healPoint, error) {
+		split := i / seeds / len(gossip)
+		h := healing{ctx: ctx, p: p, at: at, seed: p.Seed + uint64(i%seeds), shares: parts[split], gossip: gossip[i/seeds%len(gossip)] == "yes"}
 		pt, err := h.run()
 		if err != nil {
-			return pt, fmt.Errorf("split %s, seed %d: %w", splits[i/seeds], h.seed, err)
+			return pt, fmt.Errorf("split %s, seed %d: %w", splits[split], h.seed, err)
 		}
 		return pt, nil
 	})
@@ -75,7 +82,7 @@ func runPartitionHeal(ctx context.Context, p Params, progress *Progress) (*Repor
 		return nil, err
 	}
 	r := &Report{}
-	reportHealing(r, p, splits, parts, points)
+	reportHealing(r, p, parts, points)
 	r.Summary = summarize(r)
 	return r, err
 }
@@ -104,6 +111,7 @@ type healing struct {
 	at     *Point
 	seed   uint64
 	shares []float64
+	gossip bool
 
 	clients
 	part  []int         // by host: which side it is on
@@ -122,6 +130,8 @@ type written struct {
 func (h *healing) run() (healPoint, error) {
 	o := sim.DefaultOptions()
 	o.Seed, o.Latency = h.seed, sim.NewInternet(h.seed)
+	o.Gossip = sim.DefaultGossip()
+	o.Gossip.On = h.gossip
 	h.at.Span(time.Minute + h.p.Duration("cut") + h.p.Duration("limit")/4 + h.p.Duration("repair"))
 	o.AfterStep = func(s sim.Step) {
 		if s.Seq%(1<<16) == 0 {
@@ -239,18 +249,20 @@ func (h *healing) readAll(lost func(s *healSide)) {
 	})
 }
 
-func reportHealing(r *Report, p Params, splits []string, parts [][]float64, points []*healPoint) {
+func reportHealing(r *Report, p Params, parts [][]float64, points []*healPoint) {
 	t := r.AddTable("rings", "From one ring to several and back",
 		Column{Name: "split", Unit: "%", Of: Given},
+		Column{Name: "gossip", Of: Given},
 		Column{Name: "runs"},
 		Column{Name: "parted", Head: "runs with ideal parts", Doc: "in which each part became an ideal ring of its own during the cut"},
 		Column{Name: "parting", Head: "each part ideal", Unit: "s", Digits: 1, Doc: "from the cut until it had, in these"},
 		Column{Name: "merged", Head: "one ideal ring", Unit: "s", Digits: 1, Doc: "from the healing of the network until all nodes are one ideal ring; mean"},
 		Column{Name: "merged_max", Head: "slowest", Unit: "s", Digits: 1},
-		Column{Name: "verdict", Doc: "one ideal ring within the limit in every run"},
+		Column{Name: "verdict", Doc: "one ideal ring within the limit in every run; with gossip, within a minute"},
 	)
 	u := r.AddTable("writes", "What became of acknowledged writes",
 		Column{Name: "split", Unit: "%", Of: Given},
+		Column{Name: "gossip", Of: Given},
 		Column{Name: "side", Of: Given, Doc: "the part on which they were written, by its size; all: before the cut"},
 		Column{Name: "acknowledged", Doc: "in all runs"},
 		Column{Name: "refused", Doc: "in all runs: writes that had no effect"},
@@ -259,12 +271,18 @@ func reportHealing(r *Report, p Params, splits []string, parts [][]float64, poin
 		Column{Name: "lost", Doc: "of those acknowledged, when repair had had its time"},
 		Column{Name: "verdict", Doc: "nothing lost"},
 	)
-	seeds := p.Int("seeds")
-	for i, split := range splits {
+	splits, gossip, seeds := p.Texts("splits"), p.Texts("gossip"), p.Int("seeds")
+	for i := range len(points) / seeds {
+		split, heard, shares := splits[i/len(gossip)], gossip[i%len(gossip)], parts[i/len(gossip)]
 		runs := finished(points[i*seeds : (i+1)*seeds])
 		if len(runs) == 0 {
 			continue
 		}
+		limit := p.Duration("limit")
+		if heard == "yes" {
+			limit = min(limit, time.Minute)
+		}
+		within := 0
 		var parting, merging []float64
 		for _, run := range runs {
 			if run.Parted >= 0 {
@@ -273,18 +291,21 @@ func reportHealing(r *Report, p Params, splits []string, parts [][]float64, poin
 			if run.Merged >= 0 {
 				merging = append(merging, run.Merged.Seconds())
 			}
+			if run.Merged >= 0 && run.Merged <= limit {
+				within++
+			}
 		}
-		t.Add(split, len(runs), len(parting), EstimateOf(parting), EstimateOf(merging), Quantile(merging, 1),
-			Demand(len(merging) == len(runs), "%d of %d runs within %v", len(merging), len(runs), p.Duration("limit")))
-		addSide(u, split, "all", runs, func(pt healPoint) healSide { return pt.Before })
-		for j, share := range parts[i] {
-			addSide(u, split, fmt.Sprintf("%.0f %%", 100*share), runs, func(pt healPoint) healSide { return pt.Sides[j] })
+		t.Add(split, heard, len(runs), len(parting), EstimateOf(parting), EstimateOf(merging), Quantile(merging, 1),
+			Demand(within == len(runs), "%d of %d runs within %v", within, len(runs), limit))
+		addSide(u, split, heard, "all", runs, func(pt healPoint) healSide { return pt.Before })
+		for j, share := range shares {
+			addSide(u, split, heard, fmt.Sprintf("%.0f %%", 100*share), runs, func(pt healPoint) healSide { return pt.Sides[j] })
 		}
 	}
 }
 
 // addSide adds a row about the writes of one side in all runs.
-func addSide(t *Table, split, name string, runs []healPoint, of func(healPoint) healSide) {
+func addSide(t *Table, split, gossip, name string, runs []healPoint, of func(healPoint) healSide) {
 	var s healSide
 	for _, run := range runs {
 		x := of(run)
@@ -294,5 +315,5 @@ func addSide(t *Table, split, name string, runs []healPoint, of func(healPoint) 
 		s.LostAtOnce += x.LostAtOnce
 		s.Lost += x.Lost
 	}
-	t.Add(split, name, s.Acked, s.Refused, s.Unknown, s.LostAtOnce, s.Lost, Demand(s.Lost == 0, "%d of %d", s.Lost, s.Acked))
+	t.Add(split, gossip, name, s.Acked, s.Refused, s.Unknown, s.LostAtOnce, s.Lost, Demand(s.Lost == 0, "%d of %d", s.Lost, s.Acked))
 }
