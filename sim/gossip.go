@@ -23,6 +23,8 @@ type Gossip struct {
 	Fanout    int           // processes to which each goes
 	News      int           // changes that one message has room for
 	Rejoin    time.Duration // between two looks by a process for those whom gossip has lost
+	Missed    float64       // share of the news that misses a process when a partition is over
+	Sync      time.Duration // within which it learns of it all the same
 
 	Wrong  float64       // probability that with a change somebody else, who is well, is said to be dead too
 	Object time.Duration // after which everybody hears that that was wrong
@@ -32,7 +34,7 @@ type Gossip struct {
 
 // DefaultGossip returns the figures of rpc/gossip.DefaultConfig, memberlist and chordd, where no report is wrong or late.
 func DefaultGossip() Gossip {
-	return Gossip{Probe: 400 * time.Millisecond, Suspicion: 3, Spread: 200 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Object: 5 * time.Second}
+	return Gossip{Probe: 400 * time.Millisecond, Suspicion: 3, Spread: 200 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * time.Second, Object: 5 * time.Second}
 }
 
 // Detection draws how long after a crash the first of those among n members who probe takes it for certain.
@@ -58,10 +60,14 @@ func (g Gossip) Reunion(n int, r *Rand) time.Duration {
 }
 
 // Return draws how long it takes then until one of n processes hears that one of so many is not dead. That one first has to hear itself what is said, by news or
-// by a probe, and to object.
+// by a probe, and to object; of so much news some is missed, until the next exchange of everything.
 func (g Gossip) Return(n, changes int, r *Rand) time.Duration {
 	told := time.Duration(rand.New(r).ExpFloat64() * 2 * float64(g.Probe))
-	return g.Reach(n, changes, r) + told + g.Reach(n, changes, r)
+	took := g.Reach(n, changes, r) + told + g.Reach(n, changes, r)
+	if r.chance(g.Missed) {
+		took += time.Duration(r.Float64() * float64(g.Sync))
+	}
+	return took
 }
 
 // problems returns what is wrong with the figures, by the names that a scenario has for them.
@@ -73,6 +79,8 @@ func (g Gossip) problems() []Problem {
 	v.count("fanout", g.Fanout, 1, 1000)
 	v.count("news", g.News, 1, 1000)
 	v.duration("rejoin", g.Rejoin, time.Millisecond)
+	v.fraction("missed", g.Missed)
+	v.duration("sync", g.Sync, 0)
 	v.fraction("wrong", g.Wrong)
 	v.duration("object", g.Object, 0)
 	v.fraction("late", g.Late)

@@ -111,7 +111,7 @@ func TestGossipOfAPartition(t *testing.T) {
 		return 18
 	})
 	w.Net().Heal()
-	run(t, w, 30*time.Second)
+	run(t, w, time.Minute) // some hear by the next exchange of everything
 	heard(func(int) int { return 27 })
 	converge(t, w, time.Minute)
 	if err := ring.CheckIdeal(views(w), o.Config.Successors); err != nil {
