@@ -46,7 +46,7 @@ func oneHop() *Experiment {
 type hopPoint struct {
 	Nodes                int
 	Session              time.Duration
-	Gossip               bool
+	Gossip               sim.Gossip
 	Right, Wrong, Failed int
 	AtOnce               float64 // share of the right lookups that took one call
 	P50, P95, P99        time.Duration
@@ -58,7 +58,8 @@ type hopPoint struct {
 func runOneHop(ctx context.Context, p Params, progress *Progress) (*Report, error) {
 	sizes, sessions := p.Ints("nodes"), p.Durations("sessions")
 	points, err := Points(ctx, p, progress, "ring", len(sizes)*len(sessions)*2, func(ctx context.Context, i int, at *Point) (hopPoint, error) {
-		gossip, i := i%2 == 0, i/2
+		gossip := sim.DefaultGossip()
+		gossip.On, i = i%2 == 0, i/2
 		return measureHops(ctx, p, sizes[i/len(sessions)], sessions[i%len(sessions)], gossip, at)
 	})
 	done := finished(points)
@@ -71,14 +72,14 @@ func runOneHop(ctx context.Context, p Params, progress *Progress) (*Report, erro
 	return r, err
 }
 
-func measureHops(ctx context.Context, p Params, nodes int, session time.Duration, gossip bool, at *Point) (hopPoint, error) {
+func measureHops(ctx context.Context, p Params, nodes int, session time.Duration, gossip sim.Gossip, at *Point) (hopPoint, error) {
 	s := sim.DefaultScenario()
-	s.Name, s.Seed, s.Nodes = "one-hop", p.Seed, nodes
+	s.Seed, s.Nodes = p.Seed, nodes
 	s.Warmup = 2 * time.Minute
 	s.Duration = s.Warmup + p.Duration("duration")
 	s.Node = paperNode(16)
 	s.Node.MinTimeout = node.DefaultConfig().MinTimeout
-	s.Gossip.On = gossip
+	s.Gossip = gossip
 	s.Churn = []sim.Churn{{Kind: sim.ChurnSessions, On: sim.Distribution{Mean: session}, Return: sim.ReturnNew}}
 	s.Workload = []sim.Workload{{Op: sim.OpLookup, Rate: p.Float("lookups"), Per: sim.PerNode}}
 	if file := p.Text("matrix"); file != "" {
@@ -117,7 +118,7 @@ func measureHops(ctx context.Context, p Params, nodes int, session time.Duration
 		Timeouts: t.Lookups.Timeouts.Mean(), Hops: t.Lookups.Hops.Mean(),
 		Bytes: t.BytesPerNode(),
 	}
-	if gossip {
+	if gossip.On {
 		pt.Spent = gossipBytes(nodes, float64(t.Joins+t.Crashes)/t.Measured.Seconds(), s.Gossip)
 	}
 	return pt, nil
@@ -169,14 +170,14 @@ func reportHops(r *Report, p Params, done []hopPoint) {
 	longest := slices.Max(p.Durations("sessions"))
 	for _, pt := range done {
 		var verdict any
-		if pt.Gossip {
+		if pt.Gossip.On {
 			ok := pt.Wrong == 0 || p.Text("matrix") != ""
 			verdict = Demand(ok && pt.Stretch50 <= 1.05 && pt.Stretch95 <= 1.5, "%d wrong, stretch %.3f and %.3f", pt.Wrong, pt.Stretch50, pt.Stretch95)
 		}
-		t.Add(pt.Nodes, pt.Session.Minutes(), yesNo(pt.Gossip), pt.Right+pt.Wrong+pt.Failed, pt.Wrong, pt.Failed, 100*pt.AtOnce, pt.Hops, pt.Timeouts,
+		t.Add(pt.Nodes, pt.Session.Minutes(), yesNo(pt.Gossip.On), pt.Right+pt.Wrong+pt.Failed, pt.Wrong, pt.Failed, 100*pt.AtOnce, pt.Hops, pt.Timeouts,
 			milli(pt.P50), milli(pt.P95), milli(pt.P99), pt.Stretch50, pt.Stretch95, pt.Bytes, pt.Spent, verdict)
 		if pt.Session == longest {
-			lines[pt.Gossip].Add(float64(pt.Nodes), milli(pt.P50))
+			lines[pt.Gossip.On].Add(float64(pt.Nodes), milli(pt.P50))
 		}
 	}
 }

@@ -12,6 +12,7 @@ func All() []*Experiment {
 		churnSIGCOMM(),
 		churnP2PSim(),
 		oneHop(),
+		falseSuspicion(),
 		churnBamboo(),
 		sessions(),
 		partitionHeal(),
