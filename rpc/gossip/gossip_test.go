@@ -393,3 +393,36 @@ func (n *network) DialAddressTimeout(to memberlist.Address, timeout time.Duratio
 	}
 	return n.Listener.DialAddressTimeout(to, timeout)
 }
+
+// TestInventedMembers: somebody who knows the label invents members without end. There are as many as the bound allows, and those who were there before stay.
+func TestInventedMembers(t *testing.T) {
+	peers := begins(t, 3)
+	victim, before := peers[0], len(peers)
+	victim.watch.mu.Lock()
+	victim.watch.most = before + 5
+	victim.watch.mu.Unlock()
+	text := func(s string) string { return "\xd9" + string(rune(len(s))) + s } // MessagePack
+	for i := range uint64(200) {
+		m := number(1000 + i)
+		meta := string(mustMeta(t, m))
+		alive := "\x04\x86" + text("Incarnation") + "\x01" + text("Node") + text(m.name()) + text("Addr") + "\xa4\x7f\x00\x00\x01" + text("Port") + "\x01" +
+			text("Meta") + text(meta) + text("Vsn") + "\xa6\x01\x05\x05\x00\x00\x00"
+		sendRaw(t, "udp", victim.at(), "\xf4\x0bcluster one"+alive)
+	}
+	eventually(t, func() error {
+		if got := victim.Counts().Joined.Load(); got < uint64(before-1+5) {
+			return fmt.Errorf("%d members have joined: the test proves nothing", got)
+		}
+		return nil
+	})
+	if got := victim.list.NumMembers(); got > before+5 {
+		t.Errorf("memberlist has %d members, want at most %d", got, before+5)
+	}
+	eventually(t, func() error { // the invented do not answer
+		if got := len(victim.Members()); got != before {
+			return fmt.Errorf("%d members, want %d", got, before)
+		}
+		return nil
+	})
+	know(t, peers, peers)
+}

@@ -12,8 +12,13 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// maxTellers bounds how many members are told about at the same time.
-const maxTellers = 32
+const (
+	// maxTellers bounds how many members are told about at the same time.
+	maxTellers = 32
+	// maxMembers bounds how many members there can be, because whoever knows the cluster's label can invent any number. Gossip among more would be too slow to
+	// be of use.
+	maxMembers = 1 << 15
+)
 
 // watch is what memberlist reports to: it keeps the list of the members that are alive, and tells Events about changes. memberlist
 // calls it with its lock held, so it calls nobody itself; a goroutine a member does, one at a time for each, and only what is newest.
@@ -21,6 +26,7 @@ type watch struct {
 	self   string // the own name
 	meta   []byte
 	events Events
+	most   int // how many may be alive: maxMembers
 	counts Counts
 	ctx    context.Context // of the events
 	tasks  sync.WaitGroup
@@ -53,15 +59,23 @@ var (
 
 func newWatch(ctx context.Context, self Member, meta []byte, events Events) *watch {
 	return &watch{
-		self: self.name(), meta: meta, events: events, ctx: ctx,
+		self: self.name(), meta: meta, events: events, most: maxMembers, ctx: ctx,
 		alive: map[string]Member{}, changes: map[string]change{}, telling: map[string]bool{},
 	}
 }
 
-// NotifyAlive implements memberlist.AliveDelegate: who does not say who it is, as it should, is no member.
+// NotifyAlive implements memberlist.AliveDelegate: who does not say who it is, as it should, is no member, nor is one too many.
 func (w *watch) NotifyAlive(n *memberlist.Node) error {
-	_, err := memberOf(n)
-	return err
+	m, err := memberOf(n)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.alive[m.name()]; !known && len(w.alive) >= w.most {
+		return fmt.Errorf("%s: there are %d members already", m.name(), w.most)
+	}
+	return nil
 }
 
 // NotifyJoin implements memberlist.EventDelegate.
