@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +16,12 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// assembleInterval is the time between two rounds of introductions while processes wait for one another.
-const assembleInterval = 200 * time.Millisecond
+const (
+	// assembleInterval is the time between two rounds of introductions while processes wait for one another.
+	assembleInterval = 200 * time.Millisecond
+	// assembleSample is how many of those it knows a process asks in a round, besides the seeds: what one knows, all do after log N rounds.
+	assembleSample = 8
+)
 
 // ErrRingExists means that a process that was asked while a ring was being bootstrapped belongs to one already. Join that instead.
 var ErrRingExists = errors.New("a ring exists already")
@@ -35,7 +41,7 @@ func (e *RingExistsError) Is(target error) bool { return target == ErrRingExists
 
 // Assemble waits until expect processes have found one another, as the base of a new ring. All of them call it with the same expect and
 // with seeds, addresses of processes, that connect them, asked for anew in each round; while they wait they tell each other whom they know.
-// When every one of them knows exactly the same expect processes, it returns to each the same members (all nodes of all processes, sorted by
+// When every one of them knows that all know exactly the same expect processes, it returns to each the same members (all nodes of all processes, sorted by
 // identifier) for node.Process.Bootstrap, and the same cluster id, derived from the process ids.
 //
 // The Server must be serving, because the others ask it. progress, which may be nil, is told how many processes are known whenever that
@@ -80,7 +86,7 @@ type assembly struct {
 	failed error // why processes did not answer in the last round
 }
 
-// round introduces the process to the seeds and everyone it knows of. It returns the base of the new ring as soon as all its processes know it.
+// round introduces the process to the seeds and some of those it knows of. It returns the base of the new ring as soon as it knows that all know it.
 func (a *assembly) round(ctx context.Context, seeds []string) (base []Candidate, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.local.Config.RingTimeout)
 	defer cancel()
@@ -113,10 +119,15 @@ func (a *assembly) round(ctx context.Context, seeds []string) (base []Candidate,
 	return a.roster.learn(waiting)
 }
 
-// addrs returns whom to ask: the seeds and every process that is known, but not the own one.
+// addrs returns whom to ask, which is not the own process: the seeds, and some of the processes that are known, or all if there are too many.
 func (a *assembly) addrs(seeds []string) []string {
+	known := a.roster.list()
+	if len(known) <= a.roster.expect {
+		rand.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
+		known = known[:min(len(known), assembleSample)]
+	}
 	addrs := slices.Clone(seeds)
-	for _, c := range a.roster.list() {
+	for _, c := range known {
 		addrs = append(addrs, c.Addr)
 	}
 	slices.Sort(addrs)
@@ -134,16 +145,18 @@ type roster struct {
 }
 
 func newRoster(local *Local, expect int) *roster {
-	self := Candidate{local.Identity, local.Addr}
+	self := Candidate{Process: local.Identity, Addr: local.Addr}
 	return &roster{expect: expect, self: self, known: []Candidate{self}, gone: map[[16]byte]uint64{}}
 }
 
-// learn takes in what the processes that wait as well have said in one round. It returns the base of the ring if this process and all
-// who answered agree on it.
+// learn takes in what processes that wait as well have said in one round. It returns the base of the ring if all that are in it agree on it.
+//
+// Who has agreed and then knows better, because a process was replaced, never agrees to the old list again. So of two lists with a process in common only
+// one can be agreed on by all; who comes too late finds a ring, and joins it.
 func (r *roster) learn(answers []Hello) (base []Candidate, err error) {
 	alive := []Candidate{r.self}
 	for _, h := range answers {
-		alive = append(alive, Candidate{h.Process, h.Addr})
+		alive = append(alive, Candidate{Process: h.Process, Addr: h.Addr})
 		r.merge(h.Gathered)
 	}
 	slices.SortFunc(alive, compareCandidates)
@@ -158,22 +171,43 @@ func (r *roster) learn(answers []Hello) (base []Candidate, err error) {
 	}
 	r.merge(alive)
 	r.replace(alive)
-	known := r.list()
-	if len(known) != r.expect || !slices.Equal(known, alive) {
-		return nil, nil
+	for _, h := range answers { // again: now they can be counted who agree to the list as it is now
+		r.merge(h.Gathered)
 	}
-	for _, h := range answers {
-		if !slices.Equal(h.Gathered, known) {
-			return nil, nil
+	return r.agreed(), nil
+}
+
+// agree notes in the own entry whether this process knows everybody; the caller holds mu. It returns the hash of the list, 0 if it is not complete.
+func (r *roster) agree() (list uint64) {
+	if len(r.known) == r.expect {
+		h := fnv.New64a()
+		for _, c := range r.known {
+			_, _ = fmt.Fprintln(h, c.Process, c.Addr)
 		}
+		list = h.Sum64()
 	}
-	return known, nil
+	if at, found := slices.BinarySearchFunc(r.known, r.self, compareCandidates); found {
+		r.known[at].Agrees = list
+	}
+	return list
+}
+
+// agreed returns the list if all that are in it agree to it.
+func (r *roster) agreed() []Candidate {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.agree()
+	if list == 0 || slices.ContainsFunc(r.known, func(c Candidate) bool { return c.Agrees != list }) {
+		return nil
+	}
+	return slices.Clone(r.known)
 }
 
 // merge adds processes that someone knows.
 func (r *roster) merge(list []Candidate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	own := r.agree()
 	for _, c := range list {
 		at, found := slices.BinarySearchFunc(r.known, c, compareCandidates)
 		last, gone := r.gone[c.Process.Process]
@@ -181,6 +215,8 @@ func (r *roster) merge(list []Candidate) {
 		case gone && c.Process.Incarnation <= last: // others have not noticed yet
 		case found && r.known[at].Process.Incarnation < c.Process.Incarnation:
 			r.known[at] = c // it started again, perhaps elsewhere
+		case found && c.Agrees != 0 && c.Agrees == own:
+			r.known[at].Agrees = own
 		case !found && len(r.known) < maxRefs:
 			r.known = slices.Insert(r.known, at, c)
 		}

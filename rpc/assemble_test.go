@@ -106,6 +106,38 @@ func TestAssemble(t *testing.T) {
 	}
 }
 
+// TestAssembleHundred: a hundred processes that know of one another only the first all have the same ring, and in it every pointer is right at once.
+func TestAssembleHundred(t *testing.T) {
+	const n = 100
+	all := make([]*candidate, n)
+	for i := range all {
+		all[i] = newCandidate(t, byte(i+1))
+	}
+	results := make([]assembled, n)
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i, c := range all {
+		wg.Go(func() { results[i] = c.assemble(within(t, time.Minute), n, all[0].addr) })
+	}
+	wg.Wait()
+	t.Logf("after %v", time.Since(began))
+	var views []ring.View
+	for i, got := range results {
+		if got.err != nil || !slices.Equal(got.members, results[0].members) || got.cluster != results[0].cluster {
+			t.Fatalf("process %d: got %d nodes, cluster %v, error %v; the first has %d, cluster %v", i, len(got.members), got.cluster, got.err,
+				len(results[0].members), results[0].cluster)
+		}
+		for _, self := range all[i].local.Identity.Refs(all[i].addr) {
+			st := ring.NewState(self, 16)
+			st.Ideal(got.members)
+			views = append(views, st.View())
+		}
+	}
+	if err := ring.CheckIdeal(views, 16); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAssembleAlone(t *testing.T) {
 	c := newCandidate(t, 1)
 	if got := c.assemble(t.Context(), 1); got.err != nil || len(got.members) != 2 {

@@ -32,6 +32,7 @@ type Hello struct {
 type Candidate struct {
 	Process node.Identity
 	Addr    string
+	Agrees  uint64 // hash of the complete list that it has; 0 if that is not known
 }
 
 // helloRequest is what the process says when it calls another.
@@ -131,6 +132,7 @@ func candidatesToProto(list []Candidate) []*chordv1.Process {
 	processes := make([]*chordv1.Process, len(list))
 	for i, c := range list {
 		processes[i] = identityToProto(c.Process, c.Addr)
+		processes[i].Agrees = c.Agrees
 	}
 	return processes
 }
@@ -145,7 +147,7 @@ func candidatesFromProto(field string, processes []*chordv1.Process) ([]Candidat
 		if err != nil {
 			return nil, err
 		}
-		list[i] = Candidate{Process: id, Addr: addr}
+		list[i] = Candidate{Process: id, Addr: addr, Agrees: m.GetAgrees()}
 	}
 	return list, nil
 }

@@ -28,7 +28,8 @@ type Process struct {
 	Vnodes        uint32                 `protobuf:"varint,2,opt,name=vnodes,proto3" json:"vnodes,omitempty"`
 	Addr          string                 `protobuf:"bytes,3,opt,name=addr,proto3" json:"addr,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Zone          uint32                 `protobuf:"fixed32,5,opt,name=zone,proto3" json:"zone,omitempty"` // as in Ref
+	Zone          uint32                 `protobuf:"fixed32,5,opt,name=zone,proto3" json:"zone,omitempty"`     // as in Ref
+	Agrees        uint64                 `protobuf:"fixed64,6,opt,name=agrees,proto3" json:"agrees,omitempty"` // of one that is gathered: hash of the list of all that it waits for, once it knows them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,6 +95,13 @@ func (x *Process) GetIncarnation() uint64 {
 func (x *Process) GetZone() uint32 {
 	if x != nil {
 		return x.Zone
+	}
+	return 0
+}
+
+func (x *Process) GetAgrees() uint64 {
+	if x != nil {
+		return x.Agrees
 	}
 	return 0
 }
@@ -678,13 +686,14 @@ var File_chord_v1_ring_proto protoreflect.FileDescriptor
 
 const file_chord_v1_ring_proto_rawDesc = "" +
 	"\n" +
-	"\x13chord/v1/ring.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"{\n" +
+	"\x13chord/v1/ring.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"\x93\x01\n" +
 	"\aProcess\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06vnodes\x18\x02 \x01(\rR\x06vnodes\x12\x12\n" +
 	"\x04addr\x18\x03 \x01(\tR\x04addr\x12 \n" +
 	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x12\n" +
-	"\x04zone\x18\x05 \x01(\aR\x04zone\"\xb2\x01\n" +
+	"\x04zone\x18\x05 \x01(\aR\x04zone\x12\x16\n" +
+	"\x06agrees\x18\x06 \x01(\x06R\x06agrees\"\xb2\x01\n" +
 	"\fHelloRequest\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +

@@ -49,6 +49,12 @@ func (m *Process) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Agrees != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Agrees))
+		i--
+		dAtA[i] = 0x31
+	}
 	if m.Zone != 0 {
 		i -= 4
 		binary.LittleEndian.PutUint32(dAtA[i:], uint32(m.Zone))
@@ -651,6 +657,9 @@ func (m *Process) SizeVT() (n int) {
 	if m.Zone != 0 {
 		n += 5
 	}
+	if m.Agrees != 0 {
+		n += 9
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1018,6 +1027,16 @@ func (m *Process) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Zone = uint32(binary.LittleEndian.Uint32(dAtA[iNdEx:]))
 			iNdEx += 4
+		case 6:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Agrees", wireType)
+			}
+			m.Agrees = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Agrees = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
