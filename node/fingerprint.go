@@ -2,8 +2,8 @@ package node
 
 import (
 	"encoding/binary"
-	"hash/fnv"
 	"maps"
+	"math/bits"
 	"slices"
 
 	"github.com/chordkv/chord/ring"
@@ -18,38 +18,51 @@ func (p *Process) Fingerprint() (shown, hidden uint64) {
 	b = append(b, byte(p.phase.Load()))
 	for _, n := range p.nodes {
 		s := n.snap.Load()
-		b = appendRefs(b, s.view.Succs, s.view.Pred)
+		b = appendRef(b, s.view.Pred)
+		b = appendRefs(b, s.view.Succs)
 		b = appendRefs(b, n.st.Fingers())
 		b = append(b, flag(s.serving), flag(s.settled))
 	}
 	shown, b = fold(b), b[:0]
 	for _, n := range p.nodes {
-		b = appendRefs(b, nil, n.candidate)
+		b = appendRef(b, n.candidate)
 		b = append(b, flag(n.rectifying), flag(n.repairing.Load()), byte(n.stabilizing.Load()))
 	}
-	now := p.rt.Now()
-	for _, addr := range slices.Sorted(maps.Keys(p.memory.suspects)) {
-		if now.Before(p.memory.suspects[addr]) {
-			b = append(append(b, addr...), 0)
+	if len(p.memory.suspects) > 0 { // hardly ever, and what follows takes longer than all before
+		now := p.rt.Now()
+		for _, addr := range slices.Sorted(maps.Keys(p.memory.suspects)) {
+			if now.Before(p.memory.suspects[addr]) {
+				b = append(append(b, addr...), 0)
+			}
 		}
 	}
 	return shown, fold(b)
 }
 
+// fold takes a word at a time: a search folds every step twice. Any change of a word changes what follows, by a bijection.
 func fold(b []byte) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(b)
-	return h.Sum64()
+	const odd = 0x9e3779b97f4a7c15
+	h := uint64(len(b))
+	mix := func(word uint64) { h = bits.RotateLeft64((h^word)*odd, 29) * odd }
+	for ; len(b) >= 8; b = b[8:] {
+		mix(binary.LittleEndian.Uint64(b))
+	}
+	var rest [8]byte
+	copy(rest[:], b)
+	mix(binary.LittleEndian.Uint64(rest[:]))
+	return h
 }
 
-func appendRefs(b []byte, refs []ring.Ref, more ...ring.Ref) []byte {
-	for _, list := range [2][]ring.Ref{more, refs} {
-		b = binary.AppendUvarint(b, uint64(len(list)))
-		for _, r := range list {
-			b = append(append(append(b, r.ID[:]...), r.Addr...), 0) // the zone goes with the address
-		}
+func appendRefs(b []byte, refs []ring.Ref) []byte {
+	b = binary.AppendUvarint(b, uint64(len(refs)))
+	for i := range refs {
+		b = appendRef(b, refs[i])
 	}
 	return b
+}
+
+func appendRef(b []byte, r ring.Ref) []byte {
+	return append(append(append(b, r.ID[:]...), r.Addr...), 0) // the zone goes with the address
 }
 
 func flag(on bool) byte {

@@ -64,6 +64,7 @@ type Checker struct {
 
 	hosts   []watched
 	running int // of hosts, as w.running
+	scratch []ring.View
 
 	armed     bool
 	calm      time.Duration // nobody took a live peer for dead since
@@ -90,6 +91,7 @@ type Checker struct {
 type watched struct {
 	running bool
 	id      node.Identity
+	nodes   []ring.Ref    // of the process
 	gone    bool          // its process runs, but has left the ring
 	stable  bool          // which was stable until then
 	left    bool          // its process has left and handed over: what its disk has does not count any more

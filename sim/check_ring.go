@@ -45,6 +45,7 @@ func (c *Checker) scan() {
 			c.copyLost()
 		}
 		if running && !k.running {
+			k.nodes = h.Process().Nodes()
 			c.changes++
 			stranger = stranger || k.ended == never || k.id.Process != id.Process
 			if k.ended != never {
@@ -99,7 +100,7 @@ func (c *Checker) look(host int) (changed bool) {
 		return false
 	}
 	at := 0
-	for _, n := range p.Nodes() {
+	for _, n := range k.nodes {
 		v, err := p.Neighbors(n.ID)
 		if err != nil {
 			continue // not a member yet
@@ -149,15 +150,15 @@ func sameView(a, b ring.View) bool {
 	return a.Self == b.Self && a.Pred == b.Pred && slices.Equal(a.Succs, b.Succs)
 }
 
-// members returns the views of all members.
+// members returns the views of all members, until it is called again.
 func (c *Checker) members() []ring.View {
-	var views []ring.View
+	c.scratch = c.scratch[:0]
 	for i := range c.hosts {
 		if c.hosts[i].running {
-			views = append(views, c.hosts[i].views...)
+			c.scratch = append(c.scratch, c.hosts[i].views...)
 		}
 	}
-	return views
+	return c.scratch
 }
 
 // viewsChanged evaluates the properties of the ring. A property that is broken may mean that failures broke an assumption of [Zave]: with the nodes went
@@ -182,7 +183,7 @@ func (c *Checker) viewsChanged() {
 
 // checkOwners: the arcs of the nodes that serve do not overlap, so that each node's predecessor is the one that serves before it, or one behind that.
 func (c *Checker) checkOwners() {
-	var serving []ring.View
+	serving := c.scratch[:0]
 	for i := range c.hosts {
 		for _, v := range c.hosts[i].views {
 			if c.hosts[i].running && (c.oracle.Serves(v.Self) || c.servesUnannounced(i, v.Self)) {
@@ -190,6 +191,7 @@ func (c *Checker) checkOwners() {
 			}
 		}
 	}
+	c.scratch = serving
 	slices.SortFunc(serving, func(a, b ring.View) int { return a.Self.ID.Compare(b.Self.ID) })
 	for i, v := range serving {
 		before := serving[(i+len(serving)-1)%len(serving)].Self

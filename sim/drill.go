@@ -227,11 +227,11 @@ type planned struct {
 	host int
 }
 
-// begin makes the world and lets it come to rest. It must be closed.
-func (d *Drill) begin() (*drilled, error) {
+// begin makes the world, of what others have left if there is any, and lets it come to rest. It must be closed.
+func (d *Drill) begin(left *spare) (*drilled, error) {
 	o := DefaultOptions()
 	o.Seed, o.Config, o.Sections = d.Seed, d.config(), d.Sections
-	o.Latency = Constant(drillLatency)
+	o.Latency, o.spare = Constant(drillLatency), left
 	s := Scenario{Node: o.Config, Checks: Checks{Ring: true, Data: d.Keys > 0}}
 	c := NewChecker(&s)
 	c.Prepare(&o)

@@ -124,26 +124,32 @@ func (w *World) choose(until time.Duration) int {
 			w.step(w.queue.remove(i)) // or they would pile up
 		}
 	}
-	var places []int
+	c := &w.choice
+	c.places, c.pending = c.places[:0], c.pending[:0]
 	for i := range w.queue.heap {
-		if e := &w.queue.heap[i]; e.at <= until && !w.void(e) {
-			places = append(places, i)
+		if w.queue.heap[i].at <= until {
+			c.places = append(c.places, i)
 		}
 	}
-	if len(places) == 0 {
+	if len(c.places) == 0 {
 		return -1
 	}
-	slices.SortFunc(places, func(i, j int) int {
+	slices.SortFunc(c.places, func(i, j int) int {
 		if w.queue.heap[i].before(&w.queue.heap[j]) {
 			return -1
 		}
 		return +1
 	})
-	pending := make([]Step, len(places))
-	for i, place := range places {
-		pending[i] = w.describe(&w.queue.heap[place])
+	for _, place := range c.places {
+		c.pending = append(c.pending, w.describe(&w.queue.heap[place]))
 	}
-	return places[w.options.Choose(pending)]
+	return c.places[w.options.Choose(c.pending)]
+}
+
+// choice is what choose works with, kept from one step to the next.
+type choice struct {
+	places  []int // in the queue's heap
+	pending []Step
 }
 
 // void reports whether an event will do nothing.

@@ -6,19 +6,29 @@ import (
 	"time"
 )
 
+// worker is what executes one schedule after the other: what it has room for is not made again each time.
+type worker struct {
+	spare  spare
+	order  []taken
+	idents []uint64
+	known  []bits
+	words  []uint64 // of known
+}
+
 // execution is one schedule.
 type execution struct {
 	drill *Drill
 	o     ExploreOptions
 	seen  map[state]struct{} // not followed any further; read only. nil: no states are taken
 
-	x     *drilled
-	trail *trail
-	held  map[uint64]*waiting // by number
-	order []taken             // steps executed
-	made  uint64              // number of the next step that is made
-	step  int                 // steps executed so far, and steps held
-	end   time.Duration       // when to stop, because the state is known; never: it is not
+	x       *drilled
+	chooses func([]Step) int // e.choose
+	trail   *trail
+	held    map[uint64]*waiting // by number
+	order   []taken             // steps executed
+	made    uint64              // number of the next step that is made
+	step    int                 // steps executed so far, and steps held
+	end     time.Duration       // when to stop, because the state is known; never: it is not
 
 	reached []reached
 	steps   uint64
@@ -77,17 +87,18 @@ const maxDelay = drillStabilize
 var errKnown = errors.New("sim: the state is known")
 
 // run executes the schedule to its end, or to a state that is known.
-func (e *execution) run() {
-	x, err := e.drill.begin()
+func (e *execution) run(by *worker) {
+	x, err := e.drill.begin(&by.spare)
 	if err != nil {
 		e.err = err
 		return
 	}
-	e.x, e.held, e.end = x, make(map[uint64]*waiting), never
+	e.x, e.chooses, e.held, e.end = x, e.choose, make(map[uint64]*waiting), never
 	before := x.w.stats.Steps
 	if e.seen != nil {
-		e.trail = newTrail(x.w)
+		e.trail = newTrail(x.w, by.idents[:0])
 	}
+	e.order = by.order[:0]
 	e.made = x.w.queue.next
 	after := x.w.options.AfterStep
 	x.w.options.AfterStep = func(s Step) {
@@ -103,11 +114,15 @@ func (e *execution) run() {
 	x.w.err = nil // so that Close reports only what it finds itself
 	e.err = errors.Join(e.err, x.w.Close())
 	if len(e.reached) > 0 {
-		known := e.causes()
+		known := e.causes(by)
 		for i := range e.reached {
 			e.bound(&e.reached[i], known)
 		}
 	}
+	if e.trail != nil {
+		by.idents, e.trail = e.trail.idents, nil
+	}
+	by.order, e.order, e.x = e.order, nil, nil
 }
 
 // steer has the world ask for the next step if that may be another one than the first, or if the state before it is of interest: asking takes longer than
@@ -118,7 +133,7 @@ func (e *execution) steer() {
 	looks := next == len(e.drill.Holds) && e.trail != nil && e.end == never
 	e.x.w.options.Choose = nil
 	if holds || looks {
-		e.x.w.options.Choose = e.choose
+		e.x.w.options.Choose = e.chooses
 	}
 }
 
@@ -235,25 +250,25 @@ func (e *execution) bound(r *reached, known []bits) {
 
 // causes returns, for each executed step, the steps that it knows of when it has been executed: by the message or task that it is, and by the state of
 // its host, which others have written. A step from without, such as the timers of the beginning, knows of none.
-func (e *execution) causes() []bits {
-	known := make([]bits, len(e.order))
-	shown, all := make(map[int]bits), make(map[int]bits) // by host: who wrote what it shows, and any of its state
+func (e *execution) causes(by *worker) []bits {
+	known := by.sets(len(e.order))
+	hosts := len(e.x.w.hosts) + 1                          // Harness is -1
+	shown, all := make([]bits, hosts), make([]bits, hosts) // who wrote what a host shows, and any of its state
 	for i := range e.order {
 		t := &e.order[i]
-		var b bits
+		b := known[i]
 		b.add(i)
 		if t.maker = e.maker(i); t.maker >= 0 {
 			b.join(known[t.maker])
 		}
-		if b.join(shown[t.host]); !t.reads {
-			b.join(all[t.host])
+		if b.join(shown[t.host+1]); !t.reads {
+			b.join(all[t.host+1])
 		}
-		known[i] = b
 		if t.shown {
-			shown[t.host] = b
+			shown[t.host+1] = b
 		}
 		if t.shown || t.hidden {
-			all[t.host] = b
+			all[t.host+1] = b
 		}
 	}
 	return known
@@ -274,16 +289,22 @@ func (e *execution) maker(i int) int {
 // bits is a set of places in the order of an execution.
 type bits []uint64
 
-func (b *bits) add(i int) {
-	for len(*b) <= i/64 {
-		*b = append(*b, 0)
+// sets returns n empty sets of places below n, until it is called again.
+func (by *worker) sets(n int) []bits {
+	width := (n + 63) / 64
+	by.words = slices.Grow(by.words[:0], n*width)[:n*width]
+	clear(by.words)
+	by.known = by.known[:0]
+	for i := range n {
+		by.known = append(by.known, by.words[i*width:(i+1)*width])
 	}
-	(*b)[i/64] |= 1 << (i % 64)
+	return by.known
 }
 
-func (b bits) has(i int) bool { return i/64 < len(b) && b[i/64]>>(i%64)&1 != 0 }
+func (b bits) add(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b bits) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
 
-// join adds what is in other, which has no places beyond those of b.
+// join adds what is in other, a set of the same size or none.
 func (b bits) join(other bits) {
 	for i, w := range other {
 		b[i] |= w

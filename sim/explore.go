@@ -61,7 +61,12 @@ func Explore(ctx context.Context, d *Drill, o ExploreOptions) (*Explored, error)
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	began := time.Now()
-	x := &explorer{drill: d, o: o, seen: make(map[state]struct{})}
+	x := &explorer{drill: d, o: o, seen: make(map[state]struct{}), workers: make([]worker, o.Workers)}
+	defer func() {
+		for i := range x.workers {
+			x.workers[i].spare.end()
+		}
+	}()
 	level := [][]Hold{d.Holds}
 	var err error
 	for x.out.Departures = 0; len(level) > 0 && x.out.Found == nil && err == nil; x.out.Departures++ {
@@ -76,10 +81,11 @@ func Explore(ctx context.Context, d *Drill, o ExploreOptions) (*Explored, error)
 }
 
 type explorer struct {
-	drill *Drill
-	o     ExploreOptions
-	seen  map[state]struct{}
-	out   Explored
+	drill   *Drill
+	o       ExploreOptions
+	seen    map[state]struct{}
+	workers []worker
+	out     Explored
 }
 
 // batch is how many schedules are executed before what they have reached is put together: the same, and in the same order, whatever the
@@ -137,13 +143,14 @@ func (x *explorer) execute(schedules [][]Hold) []*execution {
 		next <- i
 	}
 	close(next)
-	for range min(x.o.Workers, len(schedules)) {
+	for i := range min(x.o.Workers, len(schedules)) {
+		w := &x.workers[i]
 		workers.Go(func() {
 			for i := range next {
 				d := *x.drill
 				d.Holds = schedules[i]
 				runs[i] = &execution{drill: &d, o: x.o, seen: x.seen}
-				runs[i].run()
+				runs[i].run(w)
 			}
 		})
 	}
@@ -153,8 +160,10 @@ func (x *explorer) execute(schedules [][]Hold) []*execution {
 
 // Run executes the schedule of the drill alone. It returns what a check, or the end of the world, found.
 func (d *Drill) Run() error {
+	var w worker
+	defer w.spare.end()
 	e := &execution{drill: d}
-	e.run()
+	e.run(&w)
 	return e.err
 }
 

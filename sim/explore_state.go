@@ -18,16 +18,16 @@ type state uint64
 // trail follows a world's steps.
 type trail struct {
 	w       *World
-	prints  []print           // of the hosts
-	idents  map[uint64]uint64 // of the pending steps, by their numbers
-	known   uint64            // steps with lower numbers are in idents
-	current uint64            // what stands for the step that was executed last
-	due     []uint64          // scratch: what is due at each host
+	prints  []print  // of the hosts
+	idents  []uint64 // of the steps, by their numbers: an execution has some hundred
+	current uint64   // what stands for the step that was executed last
+	due     []uint64 // scratch: what is due at each host
 	scratch []byte
 }
 
-func newTrail(w *World) *trail {
-	t := &trail{w: w, idents: make(map[uint64]uint64)}
+// newTrail begins to follow a world. The room for idents may be that of a trail that has ended.
+func newTrail(w *World, room []uint64) *trail {
+	t := &trail{w: w, idents: room}
 	for i := range w.hosts {
 		t.look(i)
 	}
@@ -59,7 +59,6 @@ func (t *trail) look(host int) {
 // executed says that a step was executed, and reports what it changed at its host.
 func (t *trail) executed(s Step) (shown, hidden bool) {
 	t.current = fold(t.idents[s.Seq])
-	delete(t.idents, s.Seq)
 	switch {
 	case s.To == Harness:
 		for i := range t.w.hosts {
@@ -80,12 +79,13 @@ func (t *trail) executed(s Step) (shown, hidden bool) {
 
 // identify gives the steps that came to be since it was called last their identity.
 func (t *trail) identify() {
+	known := uint64(len(t.idents))
+	t.idents = append(t.idents, make([]uint64, t.w.queue.next-known)...)
 	for i := range t.w.queue.heap {
-		if e := &t.w.queue.heap[i]; e.order>>8 >= t.known {
+		if e := &t.w.queue.heap[i]; e.order>>8 >= known {
 			t.idents[e.order>>8] = t.identity(e)
 		}
 	}
-	t.known = t.w.queue.next
 }
 
 func (t *trail) identity(e *event) uint64 {

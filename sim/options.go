@@ -40,7 +40,7 @@ type Options struct {
 	Events func(h *Host) node.Events
 
 	// Choose picks the next step: it returns an index into the pending steps, which are in the order in which they are due, at least one.
-	// nil: always the first. What is picked before its time takes the clock along, and what is left behind is late. It is for small worlds: each
+	// nil: always the first. The steps are its own only until it returns. What is picked before its time takes the clock along, and what is left behind is late. It is for small worlds: each
 	// step costs time in proportion to the number of pending ones.
 	Choose func(pending []Step) int
 	// Sections makes the sections of a node's code between two accesses to its shared state separate steps, so that Choose can
@@ -49,6 +49,8 @@ type Options struct {
 	// AfterStep is called after each step, with the world at rest: it may look at everything, call World.Fail, and do to hosts and network what a
 	// harness may do between two calls of Run. nil: nothing.
 	AfterStep func(Step)
+
+	spare *spare // nil: the world makes what it needs, and leaves nothing
 }
 
 // DefaultOptions returns the options of a world with the settings of a production node, one ring node per process and a perfect network.

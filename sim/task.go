@@ -38,6 +38,29 @@ func newStrand(kind TaskKind, body func()) strand {
 // maxSpare bounds the tasks, and the calls, that are kept for use after a moment at which very many were needed: their stacks are memory.
 const maxSpare = 1 << 14
 
+// spare is what a world that is closed leaves to the next one of the same kind of tasks. A search makes a world for every schedule; with coroutines whose
+// stacks have grown it takes a tenth less.
+type spare struct{ tasks []*task }
+
+// end ends the tasks: nobody is to inherit them.
+func (s *spare) end() {
+	for _, t := range s.tasks {
+		t.strand.end()
+	}
+	s.tasks = nil
+}
+
+// inherit takes over what another world has left.
+func (w *World) inherit(s *spare) {
+	if s == nil {
+		return
+	}
+	w.tasks, w.idle, s.tasks = slices.Clone(s.tasks), s.tasks, nil
+	for i, t := range w.tasks {
+		t.w, t.number = w, i
+	}
+}
+
 // task is a piece of code of a process, or of the harness, that may wait. It is used again for the next piece when one is done: a strand
 // that has worked before has its stack grown.
 type task struct {
@@ -209,8 +232,10 @@ func (w *World) endTasks() error {
 			errs = append(errs, stuck)
 		}
 	}
-	for _, t := range w.tasks {
-		t.strand.end()
+	if s := w.options.spare; s != nil {
+		s.tasks = w.idle // that is all: no job is left
+	} else {
+		(&spare{w.idle}).end()
 	}
 	w.tasks, w.idle = nil, nil
 	return errors.Join(errs...)

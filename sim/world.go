@@ -31,6 +31,7 @@ type World struct {
 	idle    []*task // without a job
 	current *task   // nil: the event loop itself
 	serving *call   // whose handler runs in the event loop
+	choice  choice
 
 	sum        checksum
 	stats      Stats
@@ -48,6 +49,7 @@ func New(o Options) (*World, error) {
 	w := &World{options: o, wired: stream(o.Seed, "wire", 0)}
 	w.net.init(w)
 	w.gossip.init(w)
+	w.inherit(o.spare)
 	return w, nil
 }
 
