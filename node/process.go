@@ -11,29 +11,30 @@ import (
 
 // Process is what one chordd is: V ring nodes on one address and one store. All methods are safe for concurrent use.
 type Process struct {
+	// First what every call reads, and the node that it is about: of very many processes in one program each is far away in memory, and a call
+	// costs as much as the cache lines that it comes by.
 	cfg    *Config
-	id     Identity
+	nodes  []*vnode // by identifier
+	phase  atomic.Int32
+	quiet  atomic.Int32 // heals since a node last got another predecessor or successor
+	yield  func()       // Yielder's, if the Runtime is one
 	addr   string
 	peers  Peers
 	rt     Runtime
-	store  Store
-	events Events
+	trips  roundTrips
+	ctx    context.Context // of everything that the process does of its own accord
+	memory memory
+	first  vnode // room for one of nodes: most processes have no more
 
-	nodes     []*vnode  // by identifier
-	first     [1]*vnode // room for nodes: most processes have one
+	id        Identity
+	store     Store
+	events    Events
 	clock     clock
-	memory    memory
 	requests  atomic.Pointer[window]
-	phase     atomic.Int32
-	quiet     atomic.Int32 // heals since a node last got another predecessor or successor
-	trips     roundTrips
 	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
 	patient   deadlines    // of reads and writes at replicas
 	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
-	yield     func()       // Yielder's, if the Runtime is one
-
-	ctx  context.Context // of everything that the process does of its own accord
-	stop context.CancelFunc
+	stop      context.CancelFunc
 }
 
 // The phases of a process, in order.
@@ -70,9 +71,14 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 		p.yield = y.Yield
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
-	p.nodes = p.first[:0]
-	for _, self := range id.Refs(addr) {
-		p.nodes = append(p.nodes, newVnode(p, self))
+	p.nodes = make([]*vnode, id.VNodes)
+	for i, self := range id.Refs(addr) {
+		n := &p.first
+		if i > 0 {
+			n = new(vnode)
+		}
+		n.init(p, self)
+		p.nodes[i] = n
 	}
 	slices.SortFunc(p.nodes, func(a, b *vnode) int { return a.self.ID.Compare(b.self.ID) })
 	return p, nil
@@ -118,7 +124,7 @@ func (p *Process) present() error {
 
 // node returns the process's own node with the given identifier.
 func (p *Process) node(id ring.ID) (*vnode, error) {
-	if n := p.nodes[0]; n.self.ID == id { // most processes have one
+	if n := &p.first; n.self.ID == id { // most processes have no other
 		return n, nil
 	}
 	i, ok := slices.BinarySearchFunc(p.nodes, id, func(n *vnode, id ring.ID) int { return n.self.ID.Compare(id) })

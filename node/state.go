@@ -43,10 +43,10 @@ type snapshot struct {
 	epoch   uint64 // changes with the arc and the group
 }
 
-func newVnode(p *Process, self ring.Ref) *vnode {
-	n := &vnode{p: p, self: self, st: *ring.NewState(self, p.cfg.Successors), fingerCursor: self.ID}
+// init makes a node that is alone of zeroed memory.
+func (n *vnode) init(p *Process, self ring.Ref) {
+	n.p, n.self, n.st, n.fingerCursor = p, self, *ring.NewState(self, p.cfg.Successors), self.ID
 	n.publish()
-	return n
 }
 
 // publish renews the snapshot after a change; the caller holds mu.
@@ -187,6 +187,9 @@ func (n *vnode) check() error {
 
 // memory is what a process remembers besides its nodes' states.
 type memory struct {
+	suspectCount atomic.Int32 // len(suspects): the data path looks here first
+	heard        atomic.Int32 // len(roster.nodes), the same
+
 	mu       sync.Mutex
 	pins     []pin
 	known    []string             // addresses of other processes, most recently seen last; replaced, never changed in place
@@ -196,9 +199,7 @@ type memory struct {
 	healStop func()               // cancels the timer of the next heal
 	roster   roster
 
-	suspectUntil int64        // Unix time in ns at which the last of suspects is over
-	suspectCount atomic.Int32 // len(suspects): the data path looks here first
-	heard        atomic.Int32 // len(roster.nodes), the same
+	suspectUntil int64 // Unix time in ns at which the last of suspects is over
 }
 
 type pin struct {
