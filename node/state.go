@@ -360,20 +360,25 @@ func (m *memory) consult(question func(*roster, ring.ID) []ring.Ref, id ring.ID)
 // withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too
 // many. It returns the same list if that has them there already, else another.
 func withAddrs(known []string, refs []ring.Ref, own string) []string {
-	fresh := false
+	fresh, i := false, -1
 	for _, r := range refs {
-		i := lastIndex(known, r.Addr)
+		if next := i + 1; next < len(known) && known[next] == r.Addr {
+			i = next // in the same order as last time, as most of a successor list is
+		} else {
+			i = lastIndex(known, r.Addr)
+		}
 		if r.Addr == own || i >= 0 && i >= len(known)-maxKnown/2 {
 			continue
 		}
 		if !fresh {
-			known, fresh = slices.Clone(known), true
+			known, fresh = append(make([]string, 0, min(len(known)+len(refs), maxKnown)), known...), true
 		}
 		if i < 0 && len(known) == maxKnown {
 			i = 0
 		}
 		if i >= 0 {
 			known = slices.Delete(known, i, i+1)
+			i--
 		}
 		known = append(known, r.Addr)
 	}
