@@ -30,25 +30,33 @@ type Hop struct {
 // and falls back on its other alternatives while a live path exists. The owner has answered. With an error, the Lookup shows how far
 // it came; errors: ErrNotReady, ErrNoRoute, that of ctx.
 func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
-	w := walk{p: p, id: id}
+	w := p.walk(id)
+	defer w.end()
 	w.start(ring.Ref{})
 	owner, err := w.find(ctx)
-	return Lookup{ID: id, Owner: owner, Hops: w.hops}, err
+	return Lookup{ID: id, Owner: owner, Hops: slices.Clone(w.hops)}, err
 }
-
-// walks are used again by locate: nobody sees where these went.
-var walks = sync.Pool{New: func() any { return new(walk) }}
 
 // locate is Lookup without the hops, through a given process, a Ref without ID, or from the own nodes if via is zero.
 func (p *Process) locate(ctx context.Context, id ring.ID, via ring.Ref) (owner ring.View, err error) {
-	w := walks.Get().(*walk)
-	defer func() {
-		*w = walk{open: w.open[:0], hops: w.hops[:0]}
-		walks.Put(w)
-	}()
-	w.p, w.id = p, id
+	w := p.walk(id)
+	defer w.end()
 	w.start(via)
 	return w.find(ctx)
+}
+
+// walks are used again, for their room.
+var walks = sync.Pool{New: func() any { return new(walk) }}
+
+func (p *Process) walk(id ring.ID) *walk {
+	w := walks.Get().(*walk)
+	w.p, w.id = p, id
+	return w
+}
+
+func (w *walk) end() {
+	*w = walk{open: w.open[:0], hops: w.hops[:0]}
+	walks.Put(w)
 }
 
 // openRoom and hopsRoom are what most lookups of a large ring need.
