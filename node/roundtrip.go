@@ -12,15 +12,14 @@ import (
 // It is a cache, not a record: a peer has one of a few places by the hash of its address, peers of one hash share an estimate, and a newcomer takes
 // the place of another when all of its are taken. So it is small enough for a million processes in one program, and read without a lock.
 type roundTrips struct {
-	table atomic.Pointer[[]atomic.Uint64] // of estimates; its length is a power of two
+	table atomic.Pointer[[]tripRow] // its length is a power of two
 }
 
-// The sizes of a table, and how many places a peer can have in it.
-const (
-	leastTrips = 8
-	mostTrips  = 1024
-	tripPlaces = 4
-)
+// tripRow is the places that a peer can have: one cache line of estimates. Eight of them fill a table to a half before it has to grow.
+type tripRow [8]atomic.Uint64
+
+// mostTrips is how many rows a table has at most.
+const mostTrips = 128
 
 // estimate is what is known of one peer: 24 bits of the hash of its address, then mean and deviation in 20 bits each, in units of tripUnit. Zero is none.
 type estimate uint64
@@ -58,10 +57,11 @@ func tripHash(addr string) uint64 {
 }
 
 // findTrip returns the estimate of a peer and its place. If there is none, the place is one that it may take; nil if all are taken.
-func findTrip(table []atomic.Uint64, hash uint64) (estimate, *atomic.Uint64) {
+func findTrip(table []tripRow, hash uint64) (estimate, *atomic.Uint64) {
 	var free *atomic.Uint64
-	for i := range uint64(tripPlaces) {
-		place := &table[(hash>>1+i)&uint64(len(table)-1)]
+	row := rowOf(table, hash)
+	for i := range row {
+		place := &row[i]
 		e := estimate(place.Load())
 		if e != 0 && e.hash() == hash {
 			return e, place
@@ -72,6 +72,9 @@ func findTrip(table []atomic.Uint64, hash uint64) (estimate, *atomic.Uint64) {
 	}
 	return 0, free
 }
+
+// rowOf returns the row of a table that has the places of a peer.
+func rowOf(table []tripRow, hash uint64) *tripRow { return &table[hash>>1&uint64(len(table)-1)] }
 
 // of returns the estimate of a peer, zero if there is none.
 func (t *roundTrips) of(addr string) estimate {
@@ -89,36 +92,36 @@ func (t *roundTrips) observe(addr string, rtt time.Duration) {
 		return // the clock was set back
 	}
 	hash := tripHash(addr)
-	for size := leastTrips; ; size *= 2 {
-		table := t.sized(size)
+	for rows := 1; ; rows *= 2 {
+		table := t.sized(rows)
 		e, place := findTrip(table, hash)
 		switch {
 		case e != 0:
 			place.CompareAndSwap(uint64(e), uint64(e.observe(rtt))) // else another call was first: one is enough
 			return
 		case place == nil && len(table) < mostTrips:
-			size = len(table)
+			rows = len(table)
 			continue
 		case place == nil:
-			place = &table[hash>>1&uint64(len(table)-1)]
+			place = &rowOf(table, hash)[hash>>21&7]
 		}
 		place.Store(uint64(newEstimate(hash, rtt, rtt/2)))
 		return
 	}
 }
 
-// sized returns the table, which it grows to at least so many places.
-func (t *roundTrips) sized(size int) []atomic.Uint64 {
+// sized returns the table, which it grows to at least so many rows.
+func (t *roundTrips) sized(rows int) []tripRow {
 	// Bound: another task has grown it each time around.
 	for {
 		old := t.table.Load()
-		if old != nil && len(*old) >= size {
+		if old != nil && len(*old) >= rows {
 			return *old
 		}
-		table := make([]atomic.Uint64, size)
+		table := make([]tripRow, rows)
 		if old != nil {
-			for i := range *old {
-				e := (*old)[i].Load()
+			for i := range len(*old) * len(tripRow{}) {
+				e := (*old)[i/len(tripRow{})][i%len(tripRow{})].Load()
 				if _, place := findTrip(table, estimate(e).hash()); e != 0 && place != nil {
 					place.Store(e)
 				}

@@ -65,7 +65,7 @@ func TestRoundTripsAreBounded(t *testing.T) {
 		trips.observe(addr(i), time.Millisecond)
 	}
 	if n := len(*trips.table.Load()); n > mostTrips {
-		t.Errorf("a table of %d places", n)
+		t.Errorf("a table of %d rows", n)
 	}
 	if e := trips.of(addr(49_999)); e.mean() != time.Millisecond {
 		t.Errorf("the last peer has %v", e.mean())
