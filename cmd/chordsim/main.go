@@ -15,7 +15,7 @@ import (
 
 // ballast is how much the heap may grow, beside as much as is live, before it is collected. Most worlds need a few megabytes and would be collected
 // hundreds of times a second, which took a sixth of the CPU. Nobody writes to it, so it takes no memory; a world of a million nodes hardly notices it.
-const ballast = 32 << 20
+const ballast = 16 << 20
 
 func main() {
 	keep := make([]byte, ballast)

@@ -74,12 +74,13 @@ func (d *Dir) render(r *Report, complete bool) ([]File, error) {
 	for _, f := range data {
 		files = append(files, File{f.name + ".csv", f.csv()}, File{f.name + ".jsonl", f.jsonl()})
 	}
+	picture := newPicture()
 	for _, f := range r.Figures {
 		svg, err := f.svg(f.Title)
 		if err != nil {
 			return nil, err
 		}
-		png, err := f.png()
+		png, err := f.png(picture)
 		if err != nil {
 			return nil, err
 		}
