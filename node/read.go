@@ -9,43 +9,109 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// read answers a get as the owner of its key with the newest of R answers, the own store's among them. Replicas that turn out to be
+// read answers gets as the owner of their keys, each with the newest of R answers, the own store's among them. Replicas that turn out to be
 // stale get the newest before the answer goes out, if otherwise a later read could miss it.
 //
 // While the arc is not settled, a member of the group may not have its records yet, or another process that was a replica until a moment ago
 // may have one that the group lacks: so everybody who may have been one is asked, 2N processes, and all answers count.
-func (n *vnode) read(s *snapshot, op Op) (Result, error) {
-	p := n.p
-	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, s)
+//
+// What the reads of a batch ask in common is what is enough nearly always: just as many replicas as they need. One that needs more goes on by
+// itself and holds up no other.
+func (b *batch) read() {
+	need, err := b.p.replicasFor(b.ops[0].Level, b.p.cfg.ReadQuorum, b.group)
 	if err != nil {
-		return Result{}, err
+		b.refuse(err)
+		return
 	}
-	q := quorumRead{p: p, key: op.Key}
-	own, ok, ownErr := p.store.Get(op.Key)
-	if ownErr == nil {
-		q.add(n.self, own, ok)
-	} else {
-		q.failures = append(q.failures, fmt.Errorf("replica %v: %w", n.self, ownErr))
+	reads := make([]quorumRead, len(b.ops))
+	asking := make([]*quorumRead, 0, len(b.ops))
+	for i := range reads {
+		q := &reads[i]
+		q.begin(&b.ops[i], b.group)
+		if need > 1 || q.newest.Version.IsZero() { // else one answer was asked for, and one is there
+			asking = append(asking, q)
+		}
 	}
 	switch {
-	case need == 1 && ok && ownErr == nil: // one answer was asked for, and one is there
-	case s.settled || mutantReadNarrow.on():
-		q.askUntil(p.trusted(p.nearest(s.group[1:])), need)
+	case len(asking) == 0:
+	case asking[0].trusts():
+		b.p.askFirst(asking, need)
 	default:
-		q.consult(s)
+		asking[0].consult() // it is alone
+	}
+	for i := range reads {
+		q := &reads[i]
+		if len(reads) == 1 || q.complete(need) {
+			r, err := q.finish(need)
+			b.settle(q.owned, r, err)
+			continue
+		}
+		b.p.rt.Go(func() {
+			alone := batch{answer: b.answer}
+			r, err := q.finish(need)
+			alone.settle(q.owned, r, err)
+			alone.flush()
+		})
+	}
+	b.flush()
+}
+
+// quorumRead collects the answers of replicas about one key.
+type quorumRead struct {
+	*owned
+	group    []ring.Ref
+	newest   Record
+	answers  []answer
+	failures []error
+	corrupt  bool // the own record
+	room     [3]answer
+}
+
+type answer struct {
+	from    ring.Ref
+	version Version
+}
+
+// begin looks into the own store.
+func (q *quorumRead) begin(o *owned, group []ring.Ref) {
+	q.owned, q.group = o, group
+	q.answers = q.room[:0]
+	own, ok, err := o.n.p.store.Get(o.Key)
+	if err != nil {
+		q.corrupt = errors.Is(err, ErrCorrupt)
+		q.fail(group[0], err)
+		return
+	}
+	q.add(group[0], own, ok)
+}
+
+// trusts reports whether R answers of the group are enough.
+func (q *quorumRead) trusts() bool { return q.s.settled || mutantReadNarrow.on() }
+
+// complete reports whether the read can be finished without a wait.
+func (q *quorumRead) complete(need int) bool {
+	return len(q.answers) >= need && len(q.failures) == 0 &&
+		!slices.ContainsFunc(q.answers, func(a answer) bool { return a.version != q.newest.Version })
+}
+
+// finish asks more replicas if that is necessary, repairs what is stale, and returns the result.
+func (q *quorumRead) finish(need int) (Result, error) {
+	p := q.n.p
+	if len(q.answers) < need && q.trusts() {
+		q.askRest(need)
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
-	if newest.Version.IsZero() && len(s.group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
+	if newest.Version.IsZero() && len(q.group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
 		// The ring starts again process by process: those that have the key may not be back yet.
 		return Result{}, fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(q.answers))
 	}
 	if need > 1 && !mutantReadUnrepaired.on() {
-		q.repair(s.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
+		q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
-	if errors.Is(ownErr, ErrCorrupt) && !newest.Version.IsZero() {
+	if q.corrupt && !newest.Version.IsZero() {
 		_, _ = p.store.Apply([]Record{newest}) // what fails now is left to the next repair
 	}
 	r := Result{Version: newest.Version, Acks: len(q.answers)}
@@ -53,20 +119,6 @@ func (n *vnode) read(s *snapshot, op Op) (Result, error) {
 		r.Value = newest.Value
 	}
 	return r, nil
-}
-
-// quorumRead collects the answers of replicas about one key.
-type quorumRead struct {
-	p        *Process
-	key      []byte
-	newest   Record
-	answers  []answer
-	failures []error
-}
-
-type answer struct {
-	from    ring.Ref
-	version Version
 }
 
 func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
@@ -80,72 +132,84 @@ func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
 	q.answers = append(q.answers, a)
 }
 
-// askUntil asks just as many replicas as are needed, the first ones, and when one fails or hesitates, all the others.
-func (q *quorumRead) askUntil(replicas []ring.Ref, need int) {
-	missing := need - len(q.answers)
-	if missing <= 0 {
-		return
-	}
-	first := min(missing, len(replicas))
-	q.ask(replicas[:first], q.p.hasten(replicas[:first]))
-	if missing = need - len(q.answers); missing <= 0 {
-		return
-	}
-	var rest []ring.Ref
-	for _, r := range replicas {
-		if !q.answered(r) {
-			rest = append(rest, r)
-		}
-	}
-	q.askEnough(rest, &q.p.patient, missing)
+func (q *quorumRead) fail(from ring.Ref, err error) {
+	q.failures = append(q.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-func (q *quorumRead) answered(r ring.Ref) bool {
-	for _, a := range q.answers {
-		if a.from == r {
-			return true
-		}
+// askFirst asks just as many replicas as are needed, the first ones. If one fails or hesitates, that is left to askRest.
+func (p *Process) askFirst(reads []*quorumRead, need int) {
+	missing := 0
+	for _, q := range reads {
+		missing = max(missing, need-len(q.answers))
 	}
-	return false
+	if missing == 0 {
+		return
+	}
+	replicas := p.trusted(p.nearest(reads[0].group[1:]))
+	replicas = replicas[:min(missing, len(replicas))]
+	p.ask(reads, replicas, p.hasten(replicas), missing)
+}
+
+// askRest asks the replicas that have not answered.
+func (q *quorumRead) askRest(need int) {
+	p := q.n.p
+	rest := slices.DeleteFunc(slices.Clone(q.group[1:]), func(r ring.Ref) bool {
+		return slices.ContainsFunc(q.answers, func(a answer) bool { return a.from == r })
+	})
+	p.ask([]*quorumRead{q}, p.trusted(p.nearest(rest)), &p.patient, need-len(q.answers))
 }
 
 // consult asks everybody who may have been a replica while the arc is not settled.
-func (q *quorumRead) consult(s *snapshot) {
-	q.ask(slices.DeleteFunc(s.view.Candidates(q.p.cfg.Replicas)[1:], q.p.suspected), &q.p.patient)
+func (q *quorumRead) consult() {
+	p := q.n.p
+	replicas := slices.DeleteFunc(q.s.view.Candidates(p.cfg.Replicas)[1:], p.suspected)
+	p.ask([]*quorumRead{q}, replicas, &p.patient, len(replicas))
 }
 
-// ask asks replicas and waits for all.
-func (q *quorumRead) ask(replicas []ring.Ref, by *deadlines) {
-	q.askEnough(replicas, by, len(replicas))
-}
-
-// askEnough asks replicas at once and waits for so many answers.
-func (q *quorumRead) askEnough(replicas []ring.Ref, by *deadlines, enough int) {
-	wants := []Want{{Key: q.key, Have: q.newest.Version}}
-	have := q.newest
-	found := make([]Found, len(replicas))
-	q.p.rt.Gather(len(replicas), func(i int) error {
-		f, err := q.p.fetchFrom(replicas[i], wants, by)
-		if err == nil && (len(f) != 1 || f[0].Record.Key != nil && !bytes.Equal(f[0].Record.Key, q.key)) {
-			err = fmt.Errorf("%w: an answer about something else", ErrInvalid)
-		}
-		if err == nil {
-			found[i] = f[0]
+// ask asks replicas at once, about the keys of all reads, and waits for so many answers. A read that is not mentioned in an answer, because that
+// would have been too long, has none.
+func (p *Process) ask(reads []*quorumRead, replicas []ring.Ref, by *deadlines, enough int) {
+	wants := make([]Want, len(reads))
+	for i, q := range reads {
+		wants[i] = Want{Key: q.Key, Have: q.newest.Version}
+	}
+	found := make([][]Found, len(replicas))
+	p.rt.Gather(len(replicas), func(i int) (err error) {
+		if found[i], err = p.fetchFrom(replicas[i], wants, by); err == nil {
+			err = aboutAll(wants, found[i])
 		}
 		return err
 	}, nil, func(i int, err error) bool {
-		if err != nil {
-			q.failures = append(q.failures, fmt.Errorf("replica %v: %w", replicas[i], err))
-			return false
+		for j, q := range reads {
+			switch {
+			case err != nil:
+				q.fail(replicas[i], err)
+			case j < len(found[i]):
+				f := &found[i][j]
+				if f.Version == wants[j].Have {
+					f.Record.Version = f.Version // it was left out
+				}
+				q.add(replicas[i], f.Record, !f.Version.IsZero())
+			}
 		}
-		r := found[i].Record
-		if found[i].Version == have.Version {
-			r = have
+		if err == nil {
+			enough--
 		}
-		q.add(replicas[i], r, !found[i].Version.IsZero())
-		enough--
 		return enough <= 0
 	})
+}
+
+// aboutAll returns an error unless an answer is about what was asked for, or the first part of it.
+func aboutAll(wants []Want, found []Found) error {
+	if len(found) < 1 || len(found) > len(wants) {
+		return fmt.Errorf("%w: an answer about %d keys to a question about %d", ErrInvalid, len(found), len(wants))
+	}
+	for i := range found {
+		if key := found[i].Record.Key; key != nil && !bytes.Equal(key, wants[i].Key) {
+			return fmt.Errorf("%w: an answer about something else", ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it. A
@@ -165,8 +229,9 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) {
 		return
 	}
 	records := []Record{q.newest}
-	q.p.rt.Gather(len(stale), func(i int) error {
-		_, err := q.p.applyAt(stale[i], records)
+	p := q.n.p
+	p.rt.Gather(len(stale), func(i int) error {
+		_, err := p.applyAt(stale[i], records)
 		return err
 	}, nil, func(_ int, err error) bool {
 		if err == nil {

@@ -18,7 +18,7 @@ import (
 // answered a read, or there are too few for a write, of which nothing was applied unless the error is ErrUnknown as well. ErrUnknown: a
 // write may or may not take effect; so it is when ctx ends under a write that was sent.
 func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
-	if err := p.validate(op); err != nil {
+	if err := p.validate(&op); err != nil {
 		return Result{}, err
 	}
 	if err := p.present(); err != nil {
@@ -52,20 +52,29 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 
 // Serve executes an operation whose key one of the own nodes owns. Errors: as Do, and a NotOwnerError with a hint.
 func (p *Process) Serve(_ context.Context, op Op) (Result, error) {
-	if err := p.validate(op); err != nil {
+	n, s, err := p.admit(&op)
+	if err != nil {
 		return Result{}, err
 	}
+	return n.serve(s, op)
+}
+
+// admit returns the own node that owns the key of an operation, with the snapshot that says so.
+func (p *Process) admit(op *Op) (*vnode, *snapshot, error) {
+	if err := p.validate(op); err != nil {
+		return nil, nil, err
+	}
 	if p.phase.Load() >= closing {
-		return Result{}, ErrNotReady
+		return nil, nil, ErrNotReady
 	}
 	id := ring.Hash(op.Key)
 	if n, s := p.owner(id); n != nil {
-		return n.serve(s, op)
+		return n, s, nil
 	}
 	if err := p.present(); err != nil {
-		return Result{}, err
+		return nil, nil, err
 	}
-	return Result{}, &NotOwnerError{Hint: p.hint(id)}
+	return nil, nil, &NotOwnerError{Hint: p.hint(id)}
 }
 
 // hint returns who owns id as far as the own nodes know; zero if none is near.
@@ -81,7 +90,7 @@ func (p *Process) hint(id ring.ID) ring.Ref {
 }
 
 // validate checks an operation against the limits.
-func (p *Process) validate(op Op) error {
+func (p *Process) validate(op *Op) error {
 	switch {
 	case op.Kind < OpGet || op.Kind > OpDelete:
 		return fmt.Errorf("%w: operation %d", ErrInvalid, op.Kind)
@@ -99,19 +108,10 @@ func (p *Process) validate(op Op) error {
 
 // serve executes an operation as the owner. It ends by its own deadlines, soon after that of the caller at the latest: a write that was sent to the
 // replicas goes on to all of them, whoever waits for it.
-func (n *vnode) serve(s *snapshot, op Op) (Result, error) {
-	var r Result
-	var err error
-	if op.Kind == OpGet {
-		r, err = n.read(s, op)
-	} else {
-		r, err = n.write(s, op)
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("%s %q: %w", op.Kind, op.Key, err)
-	}
-	r.Owner, r.Arc = n.self, s.arc
-	return r, nil
+func (n *vnode) serve(s *snapshot, op Op) (r Result, err error) {
+	b := batch{p: n.p, group: s.group, ops: []owned{{Op: &op, n: n, s: s}}, answer: func(a []Answer) { r, err = a[0].Result, a[0].Err }}
+	b.run() // alone, it is answered before that returns
+	return r, err
 }
 
 // forward is an operation on its way to the owner.

@@ -8,8 +8,8 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// write decides a put or delete as the owner of its key: it gives the version, stores the record here and at the other replicas in
-// parallel, and answers when W of them, itself among them, have it durably.
+// write decides puts and deletes as the owner of their keys: it gives each its version, stores the records here and at the other replicas in
+// parallel, and answers each when W of them, itself among them, have it durably.
 //
 // No lock is needed for writes of one key that come together: the clock gives each its own version, every replica keeps the newest,
 // and a write that finds a newer one of this process's own in place has simply been overwritten.
@@ -17,61 +17,112 @@ import (
 // A replica may have a newer version of another origin: this node became the owner a moment ago and its clock is behind, or
 // it is cut off and somebody else is owner too. Then that write came before this one as far as anyone can tell, and this one gets a
 // version above it. Since both need W replicas, and the versions of a key are totally ordered, the last one acknowledged stays.
-func (n *vnode) write(s *snapshot, op Op) (Result, error) {
-	p := n.p
-	need, err := p.replicasFor(op.Level, p.cfg.WriteQuorum, s)
+func (b *batch) write() {
+	p := b.p
+	need, err := p.replicasFor(b.ops[0].Level, p.cfg.WriteQuorum, b.group)
+	if err == nil {
+		err = p.store.Writable()
+	}
 	if err != nil {
-		return Result{}, err
-	}
-	if err := p.store.Writable(); err != nil {
-		return Result{}, err
-	}
-	r := Record{Key: op.Key, Tombstone: op.Kind == OpDelete, Request: op.Request}
-	if !r.Tombstone {
-		r.Value = op.Value
-	}
-	latest, err := n.latest(s, op.Key)
-	if err != nil {
-		return Result{}, err
+		b.refuse(err)
+		return
 	}
 	if mutantAckEarly.on() {
 		need--
 	}
-	stored, existed := latest.Version, !latest.Version.IsZero() && !latest.Tombstone
-	known := false
-	r.Version, known = p.given(op, latest)
-	for range p.cfg.MaxAttempts {
-		if !known {
-			if r.Version, err = p.clock.next(stored); err != nil {
-				return Result{}, err
-			}
-			if op.Request != (RequestID{}) {
-				p.window().add(op.Request, r.Version)
-			}
-		}
-		round := p.replicate(s.group, r, need, known)
-		if round.newer.IsZero() {
-			return Result{Found: existed, Version: r.Version, Acks: round.acks}, p.verdict(round, r, need)
-		}
-		stored = round.newer
-		if err := p.observe(stored); err != nil {
-			return Result{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+	writes := make([]write, len(b.ops))
+	for i := range writes {
+		writes[i].owned = &b.ops[i]
+	}
+	writes = b.each(writes, (*write).begin)
+	for attempt := 1; len(writes) > 0; attempt++ {
+		b.replicate(writes, need)
+		writes = slices.DeleteFunc(writes, func(w write) bool { return w.enough && w.newer.IsZero() })
+		writes = b.each(writes, func(w *write) error { return w.again(need, attempt) })
+	}
+}
+
+// write is a put or delete on its way.
+type write struct {
+	*owned
+	record  Record
+	known   bool // the version is that of an earlier attempt of the client
+	existed bool
+	enough  bool // the round is over: as many have it as are needed
+	round
+}
+
+// each runs f for each write, and answers those for which it fails. It returns the others, in the same place.
+func (b *batch) each(writes []write, f func(w *write) error) []write {
+	kept := writes[:0]
+	for i := range writes {
+		if err := f(&writes[i]); err != nil {
+			b.settle(writes[i].owned, Result{}, err)
+		} else {
+			kept = append(kept, writes[i])
 		}
 	}
-	return Result{}, fmt.Errorf("%w: overtaken by newer versions from elsewhere %d times", ErrUnknown, p.cfg.MaxAttempts)
+	b.flush()
+	return kept
+}
+
+// begin makes the record.
+func (w *write) begin() error {
+	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request}
+	if !w.record.Tombstone {
+		w.record.Value = w.Value
+	}
+	latest, err := w.latest()
+	if err != nil {
+		return err
+	}
+	w.existed = !latest.Version.IsZero() && !latest.Tombstone
+	if w.record.Version, w.known = w.n.p.given(*w.Op, latest); w.known {
+		return nil
+	}
+	return w.version(latest.Version)
+}
+
+// version gives the record a version above one that is stored.
+func (w *write) version(stored Version) (err error) {
+	p := w.n.p
+	if w.record.Version, err = p.clock.next(stored); err != nil {
+		return err
+	}
+	if w.Request != (RequestID{}) {
+		p.window().add(w.Request, w.record.Version)
+	}
+	return nil
+}
+
+// again prepares another round after one in which the record was overtaken. Its error is the outcome of the write otherwise.
+func (w *write) again(need, attempt int) error {
+	p := w.n.p
+	switch {
+	case w.newer.IsZero():
+		return p.verdict(w.round, w.record, need)
+	case attempt == p.cfg.MaxAttempts:
+		return fmt.Errorf("%w: overtaken by newer versions from elsewhere %d times", ErrUnknown, attempt)
+	}
+	if err := p.observe(w.newer); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	overtaken := w.round
+	w.round, w.enough = round{}, false
+	return w.version(overtaken.newer)
 }
 
 // latest returns the newest record of a key that its owner can know of; its version is zero if there is none. In an arc that is not settled another process
 // may have it, as for a read: a version given without asking could lie below one that was acknowledged, where clocks differ.
-func (n *vnode) latest(s *snapshot, key []byte) (Record, error) {
-	own, ok, err := n.p.store.Get(key)
+func (o *owned) latest() (Record, error) {
+	own, ok, err := o.n.p.store.Get(o.Key)
 	if err != nil && !errors.Is(err, ErrCorrupt) { // what cannot be read is replaced
 		return Record{}, err
 	}
-	q := quorumRead{p: n.p, key: key}
-	q.add(n.self, own, ok && err == nil)
-	if !s.settled {
-		q.consult(s)
+	q := quorumRead{owned: o}
+	q.add(o.n.self, own, ok && err == nil)
+	if !o.s.settled {
+		q.consult()
 	}
 	return q.newest, nil
 }
@@ -88,7 +139,7 @@ func (p *Process) given(op Op, latest Record) (v Version, known bool) {
 }
 
 // replicasFor returns how many replicas a level asks for. It fails if the group does not have as many.
-func (p *Process) replicasFor(l Level, quorum int, s *snapshot) (int, error) {
+func (p *Process) replicasFor(l Level, quorum int, group []ring.Ref) (int, error) {
 	need := quorum
 	switch l {
 	case LevelOne:
@@ -96,9 +147,9 @@ func (p *Process) replicasFor(l Level, quorum int, s *snapshot) (int, error) {
 	case LevelAll:
 		need = p.cfg.Replicas
 	}
-	if len(s.group) < need {
+	if len(group) < need {
 		return 0, fmt.Errorf("%w: %d needed, but the ring has %d processes; start more, or ask for less",
-			ErrConsistency, need, len(s.group))
+			ErrConsistency, need, len(group))
 	}
 	return need, nil
 }
@@ -111,48 +162,80 @@ type round struct {
 	failures []error // of the others that did not take it
 }
 
-// replicate stores the record at every member of the group at once, the first of which is this process, and returns when need of them, this one always
-// among them, have it. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if enough others
-// remain. Of a record that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took effect and was
-// overwritten.
-func (p *Process) replicate(group []ring.Ref, r Record, need int, known bool) round {
-	others := group[1:]
+// stored is what a replica says of a record that it was sent.
+type stored struct {
+	version Version // that it has afterwards
+	err     error
+}
+
+// replicate stores the records at every member of the group at once, the first of which is this process, and answers each write when need of them, this
+// one always among them, have its record. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if
+// enough others remain. Of a record that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took
+// effect and was overwritten.
+func (b *batch) replicate(writes []write, need int) {
+	p, self, others := b.p, b.group[0], b.group[1:]
 	if p.memory.suspectCount.Load() > 0 {
 		if alive := slices.DeleteFunc(slices.Clone(others), p.suspected); 1+len(alive) >= need {
 			others = alive
 		}
 	}
-	var out round
-	records := []Record{r}
-	stored := make([]Version, 1+len(others)) // the own first
-	add := func(from ring.Ref, v Version, err error) {
-		out.add(from, r, v, err, known || v.Origin == r.Version.Origin || mutantAckOvertaken.on())
+	records := make([]Record, len(writes)) // a late call reads them when the writes are gone
+	for i := range writes {
+		records[i] = writes[i].record
 	}
-	apply := func(to ring.Ref, stored *Version) error {
-		versions, err := p.applyAt(to, records)
-		if err == nil && len(versions) != 1 {
-			err = fmt.Errorf("%w: %d versions for one record", ErrInvalid, len(versions))
+	answers := make([]stored, (1+len(others))*len(records)) // the own first
+	from := func(replica int) []stored { return answers[replica*len(records):][:len(records)] }
+	add := func(replica ring.Ref, answers []stored) (enough bool) {
+		enough = true
+		for i := range writes {
+			if w := &writes[i]; !w.enough {
+				b.count(w, replica, answers[i], need)
+				enough = enough && w.enough
+			}
 		}
-		if err == nil {
-			*stored = versions[0]
-		}
-		return err
+		b.flush()
+		return enough
 	}
 	p.rt.Gather(len(others), func(i int) error {
-		return apply(others[i], &stored[1+i])
+		p.applyEach(others[i], records, from(1+i))
+		return nil
 	}, func() (enough bool) {
 		if mutantAckOwnLate.on() {
-			p.rt.Go(func() { _ = apply(group[0], &stored[0]) })
+			p.rt.Go(func() { p.applyEach(self, records, from(0)) })
 			return false
 		}
-		err := apply(group[0], &stored[0])
-		add(group[0], stored[0], err)
-		return out.acks >= need
-	}, func(i int, err error) (enough bool) {
-		add(others[i], stored[1+i], err)
-		return out.acks >= need
+		p.applyEach(self, records, from(0))
+		return add(self, from(0))
+	}, func(i int, _ error) (enough bool) {
+		return add(others[i], from(1+i))
 	})
-	return out
+}
+
+// applyEach stores records at a replica and fills in what it says of each. One that it refuses because of a clock is no reason to fail
+// those that came together with it.
+func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
+	versions, err := p.applyAt(to, records)
+	if err == nil && len(versions) != len(records) {
+		err = fmt.Errorf("%w: %d versions for %d records", ErrInvalid, len(versions), len(records))
+	}
+	if half := len(records) / 2; half > 0 && errors.Is(err, ErrClockSkew) {
+		p.applyEach(to, records[:half], answers[:half])
+		p.applyEach(to, records[half:], answers[half:])
+		return
+	}
+	for i := range answers {
+		if answers[i].err = err; err == nil {
+			answers[i].version = versions[i]
+		}
+	}
+}
+
+// count adds the answer of a replica to a write, which is answered itself if it was the last that was missing.
+func (b *batch) count(w *write, replica ring.Ref, a stored, need int) {
+	w.add(replica, w.record, a.version, a.err, w.known || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on())
+	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
+		b.settle(w.owned, Result{Found: w.existed, Version: w.record.Version, Acks: w.acks}, nil)
+	}
 }
 
 // add counts the answer of one replica, which has version v afterwards.

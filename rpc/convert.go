@@ -9,7 +9,7 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// Everything that comes from the wire passes through this file and convert_kv.go, and nothing else builds a node or ring type
+// Everything that comes from the wire passes through this file, convert_kv.go and convert_op.go, and nothing else builds a node or ring type
 // from a message. What comes in may be hostile: every length is checked, and an error names the field.
 
 // Limits on what one message may list. They are far above what a sane peer sends, and low enough to make a hostile message cheap.

@@ -3,15 +3,18 @@ package rpc
 import (
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
-	"github.com/chordkv/chord/ring"
 )
 
 // versionToProto returns nil for the zero Version.
-func versionToProto(v node.Version) *chordv1.Version {
+func versionToProto(v node.Version) *chordv1.Version { return setVersion(new(chordv1.Version), v) }
+
+// setVersion is versionToProto with a message at hand.
+func setVersion(m *chordv1.Version, v node.Version) *chordv1.Version {
 	if v.IsZero() {
 		return nil
 	}
-	return &chordv1.Version{Time: v.Time, Origin: v.Origin}
+	m.Time, m.Origin = v.Time, v.Origin
+	return m
 }
 
 // versionFromProto reads what versionToProto writes: nil is the zero Version.
@@ -19,10 +22,12 @@ func versionFromProto(m *chordv1.Version) node.Version {
 	return node.Version{Time: m.GetTime(), Origin: m.GetOrigin()}
 }
 
+// versionsToProto makes room for all messages of the list at once, as do the other functions for what goes by the dozen.
 func versionsToProto(versions []node.Version) []*chordv1.Version {
-	list := make([]*chordv1.Version, len(versions))
+	list, room := make([]*chordv1.Version, len(versions)), make([]chordv1.Version, len(versions))
 	for i, v := range versions {
-		list[i] = &chordv1.Version{Time: v.Time, Origin: v.Origin}
+		room[i].Time, room[i].Origin = v.Time, v.Origin
+		list[i] = &room[i]
 	}
 	return list
 }
@@ -35,9 +40,9 @@ func versionsFromProto(list []*chordv1.Version) []node.Version {
 	return versions
 }
 
-// requestToProto returns nil for the zero RequestID.
-func requestToProto(r node.RequestID) []byte {
-	if r == (node.RequestID{}) {
+// requestToProto returns the bytes of r, or nil for the zero RequestID.
+func requestToProto(r *node.RequestID) []byte {
+	if *r == (node.RequestID{}) {
 		return nil
 	}
 	return r[:]
@@ -60,10 +65,17 @@ func checkWireKey(field string, key []byte) error {
 	return nil
 }
 
-func recordToProto(r node.Record) *chordv1.Record {
-	return &chordv1.Record{
-		Key: r.Key, Value: r.Value, Version: versionToProto(r.Version), Tombstone: r.Tombstone, Request: requestToProto(r.Request),
-	}
+// recordMessage is a message with all that it points to, for a single allocation.
+type recordMessage struct {
+	record  chordv1.Record
+	version chordv1.Version
+}
+
+// set keeps pointing to the slices and the request id of r.
+func (m *recordMessage) set(r *node.Record) *chordv1.Record {
+	m.record.Key, m.record.Value, m.record.Tombstone = r.Key, r.Value, r.Tombstone
+	m.record.Request, m.record.Version = requestToProto(&r.Request), setVersion(&m.version, r.Version)
+	return &m.record
 }
 
 func recordFromProto(m *chordv1.Record) (node.Record, error) {
@@ -99,10 +111,11 @@ func valueFromProto(b []byte, present bool) []byte {
 	return b
 }
 
+// recordsToProto makes messages that point into records, which must not change while they are in use.
 func recordsToProto(records []node.Record) []*chordv1.Record {
-	list := make([]*chordv1.Record, len(records))
+	list, room := make([]*chordv1.Record, len(records)), make([]recordMessage, len(records))
 	for i := range records {
-		list[i] = recordToProto(records[i])
+		list[i] = room[i].set(&records[i])
 	}
 	return list
 }
@@ -124,8 +137,14 @@ func appendRecords(records []node.Record, list []*chordv1.Record) ([]node.Record
 
 func wantsToProto(wants []node.Want) []*chordv1.Want {
 	list := make([]*chordv1.Want, len(wants))
+	room := make([]struct {
+		want chordv1.Want
+		have chordv1.Version
+	}, len(wants))
 	for i, w := range wants {
-		list[i] = &chordv1.Want{Key: w.Key, Have: versionToProto(w.Have)}
+		m := &room[i]
+		m.want.Key, m.want.Have = w.Key, setVersion(&m.have, w.Have)
+		list[i] = &m.want
 	}
 	return list
 }
@@ -144,14 +163,20 @@ func wantsFromProto(list []*chordv1.Want) ([]node.Want, error) {
 	return wants, nil
 }
 
-// foundToProto leaves the record out where there is none: it is then as old as what the asker has.
+// foundToProto makes messages that point into found. It leaves the record out where there is none: it is then as old as what the asker has.
 func foundToProto(found []node.Found) []*chordv1.Found {
 	list := make([]*chordv1.Found, len(found))
+	room := make([]struct {
+		found   chordv1.Found
+		version chordv1.Version
+	}, len(found))
 	for i := range found {
-		list[i] = &chordv1.Found{Version: versionToProto(found[i].Version)}
+		m := &room[i]
+		m.found.Version = setVersion(&m.version, found[i].Version)
 		if len(found[i].Record.Key) > 0 {
-			list[i].Record = recordToProto(found[i].Record)
+			m.found.Record = new(recordMessage).set(&found[i].Record)
 		}
+		list[i] = &m.found
 	}
 	return list
 }
@@ -211,161 +236,4 @@ func entriesFromProto(list []*chordv1.Entry) ([]node.Entry, error) {
 		entries[i] = node.Entry{Key: m.GetKey(), Version: versionFromProto(m.GetVersion())}
 	}
 	return entries, nil
-}
-
-func levelToProto(l node.Level) chordv1.Level { return chordv1.Level(l) }
-
-func levelFromProto(l chordv1.Level) (node.Level, error) {
-	if l < chordv1.Level_LEVEL_QUORUM || l > chordv1.Level_LEVEL_ALL {
-		return 0, badField("level", "%d is not a consistency level", int32(l))
-	}
-	return node.Level(l), nil
-}
-
-// servedToProto says who served an operation. Direct callers know.
-func servedToProto(r node.Result, direct bool) *chordv1.Served {
-	if direct || r.Owner.IsZero() {
-		return nil
-	}
-	return &chordv1.Served{Owner: refToProto(r.Owner), Arc: arcToProto(r.Arc)}
-}
-
-func servedFromProto(m *chordv1.Served) (owner ring.Ref, arc ring.Arc, err error) {
-	if m == nil {
-		return ring.Ref{}, ring.Arc{}, nil
-	}
-	if owner, err = refFromProto("served.owner", m.Owner); err != nil {
-		return ring.Ref{}, ring.Arc{}, err
-	}
-	arc, err = arcFromProto("served.arc", m.Arc)
-	return owner, arc, err
-}
-
-// opToProto fills the message of a batch with an operation.
-func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
-	call := &chordv1.OpCall{TimeoutMs: timeoutMillis}
-	switch op.Kind {
-	case node.OpGet:
-		call.Op = &chordv1.OpCall_Get{Get: &chordv1.GetRequest{Key: op.Key, Level: levelToProto(op.Level), Direct: direct}}
-	case node.OpPut:
-		call.Op = &chordv1.OpCall_Put{Put: &chordv1.PutRequest{
-			Key: op.Key, Value: op.Value, Level: levelToProto(op.Level), Direct: direct, Request: requestToProto(op.Request), Retry: op.Retry,
-		}}
-	case node.OpDelete:
-		call.Op = &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{
-			Key: op.Key, Level: levelToProto(op.Level), Direct: direct, Request: requestToProto(op.Request), Retry: op.Retry,
-		}}
-	}
-	return call
-}
-
-// opFromProto reads one operation of a batch.
-func opFromProto(call *chordv1.OpCall) (op node.Op, direct bool, err error) {
-	switch m := call.GetOp().(type) {
-	case *chordv1.OpCall_Get:
-		op, err = getFromProto(m.Get)
-		return op, m.Get.GetDirect(), err
-	case *chordv1.OpCall_Put:
-		op, err = putFromProto(m.Put)
-		return op, m.Put.GetDirect(), err
-	case *chordv1.OpCall_Delete:
-		op, err = deleteFromProto(m.Delete)
-		return op, m.Delete.GetDirect(), err
-	}
-	return node.Op{}, false, badField("op", "missing")
-}
-
-func getFromProto(m *chordv1.GetRequest) (node.Op, error) {
-	level, err := levelFromProto(m.GetLevel())
-	return node.Op{Kind: node.OpGet, Key: m.GetKey(), Level: level}, err
-}
-
-func putFromProto(m *chordv1.PutRequest) (node.Op, error) {
-	level, err := levelFromProto(m.GetLevel())
-	if err != nil {
-		return node.Op{}, err
-	}
-	request, err := requestFromProto("request", m.GetRequest())
-	return node.Op{
-		Kind: node.OpPut, Key: m.GetKey(), Value: valueFromProto(m.GetValue(), true), Level: level, Request: request, Retry: m.GetRetry(),
-	}, err
-}
-
-func deleteFromProto(m *chordv1.DeleteRequest) (node.Op, error) {
-	level, err := levelFromProto(m.GetLevel())
-	if err != nil {
-		return node.Op{}, err
-	}
-	request, err := requestFromProto("request", m.GetRequest())
-	return node.Op{Kind: node.OpDelete, Key: m.GetKey(), Level: level, Request: request, Retry: m.GetRetry()}, err
-}
-
-func getToProto(r node.Result, direct bool) *chordv1.GetResponse {
-	return &chordv1.GetResponse{
-		Found: r.Found, Value: r.Value, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct),
-	}
-}
-
-func putToProto(r node.Result, direct bool) *chordv1.PutResponse {
-	return &chordv1.PutResponse{
-		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct),
-	}
-}
-
-func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
-	return &chordv1.DeleteResponse{
-		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct),
-	}
-}
-
-// resultToProto makes the reply to an operation of a batch.
-func resultToProto(kind node.Kind, r node.Result, direct bool) *chordv1.OpReply {
-	switch kind {
-	case node.OpGet:
-		return &chordv1.OpReply{Reply: &chordv1.OpReply_Get{Get: getToProto(r, direct)}}
-	case node.OpPut:
-		return &chordv1.OpReply{Reply: &chordv1.OpReply_Put{Put: putToProto(r, direct)}}
-	default:
-		return &chordv1.OpReply{Reply: &chordv1.OpReply_Delete{Delete: deleteToProto(r, direct)}}
-	}
-}
-
-// resultFromProto reads the reply to an operation of a batch. An error in the reply is returned as it would be by a call of its own.
-func resultFromProto(addr string, kind node.Kind, reply *chordv1.OpReply) (node.Result, error) {
-	switch m := reply.GetReply().(type) {
-	case *chordv1.OpReply_Error:
-		return node.Result{}, itemErrorFromProto(addr, m.Error)
-	case *chordv1.OpReply_Get:
-		if kind == node.OpGet {
-			return getResult(addr, m.Get)
-		}
-	case *chordv1.OpReply_Put:
-		if kind == node.OpPut {
-			return writeResult(addr, m.Put.GetExisted(), m.Put.GetVersion(), m.Put.GetAcks(), m.Put.GetServed())
-		}
-	case *chordv1.OpReply_Delete:
-		if kind == node.OpDelete {
-			return writeResult(addr, m.Delete.GetExisted(), m.Delete.GetVersion(), m.Delete.GetAcks(), m.Delete.GetServed())
-		}
-	}
-	return node.Result{}, malformed(addr, badField("reply", "not to a %v", kind))
-}
-
-func getResult(addr string, m *chordv1.GetResponse) (node.Result, error) {
-	owner, arc, err := servedFromProto(m.GetServed())
-	if err != nil {
-		return node.Result{}, malformed(addr, err)
-	}
-	return node.Result{
-		Found: m.GetFound(), Value: valueFromProto(m.GetValue(), m.GetFound()), Version: versionFromProto(m.GetVersion()),
-		Acks: int(m.GetAcks()), Owner: owner, Arc: arc,
-	}, nil
-}
-
-func writeResult(addr string, existed bool, v *chordv1.Version, acks uint32, served *chordv1.Served) (node.Result, error) {
-	owner, arc, err := servedFromProto(served)
-	if err != nil {
-		return node.Result{}, malformed(addr, err)
-	}
-	return node.Result{Found: existed, Version: versionFromProto(v), Acks: int(acks), Owner: owner, Arc: arc}, nil
 }

@@ -2,8 +2,7 @@ package rpc
 
 import (
 	"context"
-
-	"google.golang.org/grpc"
+	"time"
 
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -17,8 +16,8 @@ type kvService struct {
 
 // execute runs an operation: at the own nodes if it is direct, else wherever its key is owned.
 func (s *Server) execute(ctx context.Context, op node.Op, direct bool) (r node.Result, err error) {
-	start := s.opts.Metrics.startOp()
-	defer func() { s.opts.Metrics.endOp(op.Kind, direct, start, err) }()
+	start := s.opts.Metrics.startOps(1)
+	defer func() { s.opts.Metrics.endOp(op.Kind, direct, start, time.Now(), err) }()
 	if err := s.checkOp(op); err != nil {
 		return node.Result{}, err
 	}
@@ -81,85 +80,4 @@ func (k kvService) Delete(ctx context.Context, m *chordv1.DeleteRequest) (*chord
 		return nil, err
 	}
 	return deleteToProto(r, m.GetDirect()), nil
-}
-
-// Batch runs every operation on a goroutine of its own: a slow one holds nobody back.
-func (k kvService) Batch(stream grpc.BidiStreamingServer[chordv1.OpBatch, chordv1.OpBatchReply]) error {
-	var out chordv1.OpBatchReply // used again and again: one message is sent at a time, and encoded when Send returns
-	replies := newReplier(func(list []*chordv1.OpReply) error {
-		out.Replies = list
-		return stream.Send(&out)
-	}, k.s.opts.Metrics.batches("KVService", "reply"))
-	received := k.s.opts.Metrics.batches("KVService", "received")
-	ctx := stream.Context()
-	return k.s.serveStream(ctx, func(open *window) error {
-		m, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		if received != nil {
-			received(len(m.GetCalls()))
-		}
-		deadlines := sharedDeadlines{s: k.s, ctx: ctx}
-		defer deadlines.release()
-		for _, call := range m.GetCalls() {
-			bytes := callBytes(call)
-			enter := open.enter(bytes)
-			answer := func(reply *chordv1.OpReply) {
-				replies.reply(pendingReply[*chordv1.OpReply]{reply, replyBytes(reply), func() { open.leave(enter, bytes) }})
-			}
-			switch enter {
-			case refuseCall:
-				answer(refusedOp(call))
-			case admitCall:
-				deadline := deadlines.get(call.GetTimeoutMs())
-				k.s.opts.Go(func() {
-					reply := k.serve(deadline, call)
-					deadline.release()
-					answer(reply)
-				})
-			}
-		}
-		return nil
-	})
-}
-
-func refusedOp(call *chordv1.OpCall) *chordv1.OpReply {
-	reply := failedOp(node.ErrNotReady)
-	reply.Seq = call.GetSeq()
-	return reply
-}
-
-// serve runs one operation of a batch.
-func (k kvService) serve(ctx context.Context, call *chordv1.OpCall) (reply *chordv1.OpReply) {
-	defer func() {
-		if r := recover(); r != nil {
-			reply = failedOp(k.s.panicked("KVService/Batch", r))
-		}
-		reply.Seq = call.GetSeq()
-	}()
-	op, direct, err := opFromProto(call)
-	if err != nil {
-		return failedOp(invalid(err))
-	}
-	r, err := k.s.execute(ctx, op, direct)
-	if err != nil {
-		return failedOp(err)
-	}
-	return resultToProto(op.Kind, r, direct)
-}
-
-func failedOp(err error) *chordv1.OpReply {
-	return &chordv1.OpReply{Reply: &chordv1.OpReply_Error{Error: errorToItem(err)}}
-}
-
-// callBytes is what an operation holds in memory while it runs.
-func callBytes(call *chordv1.OpCall) int {
-	return itemOverhead + len(call.GetPut().GetKey()) + len(call.GetPut().GetValue()) + len(call.GetGet().GetKey()) + len(call.GetDelete().GetKey())
-}
-
-// replyBytes is what a reply takes in a message, about.
-func replyBytes(reply *chordv1.OpReply) int {
-	const served = 128 // owner and arc
-	return itemOverhead + served + len(reply.GetGet().GetValue()) + len(reply.GetError().GetMessage())
 }

@@ -97,17 +97,17 @@ func (m *Metrics) request(method string, code codes.Code) {
 	}
 }
 
-// startOp counts a client operation under way.
-func (m *Metrics) startOp() (start time.Time) {
+// startOps counts client operations that begin now.
+func (m *Metrics) startOps(n int) (start time.Time) {
 	if m == nil {
 		return time.Time{}
 	}
-	m.open.Add(1)
+	m.open.Add(int64(n))
 	return time.Now()
 }
 
-// endOp counts a client operation that ended.
-func (m *Metrics) endOp(kind node.Kind, direct bool, start time.Time, err error) {
+// endOp counts a client operation that ended, of those that startOps counted.
+func (m *Metrics) endOp(kind node.Kind, direct bool, start, end time.Time, err error) {
 	if m == nil {
 		return
 	}
@@ -119,7 +119,7 @@ func (m *Metrics) endOp(kind node.Kind, direct bool, start time.Time, err error)
 	if direct {
 		by = 1
 	}
-	m.ops[kind][by].Observe(time.Since(start).Seconds())
+	m.ops[kind][by].Observe(end.Sub(start).Seconds())
 	if err != nil {
 		code, _, _ := classify(err)
 		m.opErrors.WithLabelValues(kind.String(), code.String()).Inc()

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -15,13 +16,12 @@ type replicaBatch struct {
 	s       *Server
 	ctx     context.Context // of the stream
 	replies *replier[*chordv1.ReplicaReply]
-	open    *window
+	enter   admission // of all its calls
 }
 
 // replicaItem is one call; it has either records or wants.
 type replicaItem struct {
 	seq     uint64
-	enter   admission
 	bytes   int // that it holds of the window
 	records []node.Record
 	wants   []node.Want
@@ -32,13 +32,14 @@ type replicaAnswer = pendingReply[*chordv1.ReplicaReply]
 // Batch carries the reads and writes of another process.
 func (r replicaService) Batch(stream grpc.BidiStreamingServer[chordv1.ReplicaBatch, chordv1.ReplicaBatchReply]) error {
 	var out chordv1.ReplicaBatchReply // used again and again: one message is sent at a time, and encoded when Send returns
-	replies := newReplier(func(list []*chordv1.ReplicaReply) error {
+	open := newWindow()
+	replies := newReplier(open, func(list []*chordv1.ReplicaReply) error {
 		out.Replies = list
 		return stream.Send(&out)
 	}, r.s.opts.Metrics.batches("ReplicaService", "reply"))
 	received := r.s.opts.Metrics.batches("ReplicaService", "received")
 	ctx := stream.Context()
-	return r.s.serveStream(ctx, func(open *window) error {
+	return r.s.serveStream(ctx, open, func() error {
 		m, err := stream.Recv()
 		if err != nil {
 			return err
@@ -46,23 +47,28 @@ func (r replicaService) Batch(stream grpc.BidiStreamingServer[chordv1.ReplicaBat
 		if received != nil {
 			received(len(m.GetCalls()))
 		}
-		b := &replicaBatch{s: r.s, ctx: ctx, replies: replies, open: open}
-		b.start(m.GetCalls())
+		for calls := range slices.Chunk(m.GetCalls(), maxBatchCalls) {
+			bytes := 0
+			for _, call := range calls {
+				bytes += replicaCallBytes(call)
+			}
+			b := &replicaBatch{s: r.s, ctx: ctx, replies: replies, enter: open.enter(len(calls), bytes)}
+			b.start(calls)
+		}
 		return nil
 	})
 }
 
-// start begins the calls of a message. Writes, which may wait for the disk, do not hold up reads.
+// start begins the calls. Writes, which may wait for the disk, do not hold up reads.
 func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
+	if b.enter == ignoreCall {
+		return
+	}
 	var applies, fetches []replicaItem
 	for _, call := range calls {
 		item := replicaItem{seq: call.GetSeq(), bytes: replicaCallBytes(call)}
-		item.enter = b.open.enter(item.bytes)
-		switch item.enter {
-		case refuseCall:
+		if b.enter == refuseCall {
 			b.replies.reply(b.failed(item, node.ErrNotReady))
-			continue
-		case ignoreCall:
 			continue
 		}
 		var err error
@@ -109,7 +115,7 @@ func replicaCallBytes(call *chordv1.ReplicaCall) int {
 
 func (b *replicaBatch) answer(to replicaItem, reply *chordv1.ReplicaReply, bytes int) replicaAnswer {
 	reply.Seq = to.seq
-	return replicaAnswer{reply, itemOverhead + bytes, func() { b.open.leave(to.enter, to.bytes) }}
+	return replicaAnswer{reply, itemOverhead + bytes, b.enter, to.bytes}
 }
 
 func (b *replicaBatch) failed(to replicaItem, err error) replicaAnswer {

@@ -8,6 +8,7 @@ import (
 // replier gathers the replies of a batch stream into messages: whatever was answered while the message before was being sent. An idle one has
 // no goroutine: whoever has a reply while nobody sends becomes the sender.
 type replier[R any] struct {
+	open    *window // which the calls leave with their replies
 	write   func(replies []R) error
 	observe func(replies int)
 
@@ -25,12 +26,13 @@ type replier[R any] struct {
 
 type pendingReply[R any] struct {
 	reply R
-	bytes int    // in a message, about
-	sent  func() // called when the reply is on its way, or cannot be sent any more: gives back what the call held
+	bytes int // in a message, about
+	enter admission
+	held  int // bytes of the window, given back when the reply is on its way, or cannot be sent any more
 }
 
-func newReplier[R any](write func([]R) error, observe func(int)) *replier[R] {
-	r := &replier[R]{write: write, observe: observe}
+func newReplier[R any](open *window, write func([]R) error, observe func(int)) *replier[R] {
+	r := &replier[R]{open: open, write: write, observe: observe}
 	r.changed.L = &r.mu
 	return r
 }
@@ -80,9 +82,7 @@ func (r *replier[R]) flush() {
 		r.observe(n)
 	}
 	err := r.write(r.message)
-	for i := range r.batch {
-		r.batch[i].sent()
-	}
+	r.leave()
 	clear(r.batch)
 	clear(r.message)
 	r.message = r.message[:0]
@@ -95,5 +95,19 @@ func (r *replier[R]) flush() {
 	r.mu.Unlock()
 	if more {
 		go r.flush()
+	}
+}
+
+// leave gives back what the calls held whose replies were sent.
+func (r *replier[R]) leave() {
+	var calls, bytes [ignoreCall]int // by admission
+	for i := range r.batch {
+		calls[r.batch[i].enter]++
+		bytes[r.batch[i].enter] += r.batch[i].held
+	}
+	for a := admitCall; a < ignoreCall; a++ {
+		if calls[a] > 0 {
+			r.open.leave(a, calls[a], bytes[a])
+		}
 	}
 }

@@ -34,6 +34,7 @@ type Processor interface {
 	List(ctx context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
+	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))
 	Lookup(ctx context.Context, id ring.ID) (node.Lookup, error)
 	Status() node.Status
 }

@@ -10,15 +10,14 @@ import (
 	"github.com/chordkv/chord/node"
 )
 
-// serveStream runs a batch stream: receive, again and again, starts the calls of one message. It returns when the caller has closed the stream
+// serveStream runs a batch stream: receive, again and again, starts the calls of one message, which enter the window open. It returns when the caller has closed the stream
 // and has all its replies, when the stream is broken, or when the server stops: then every call that has begun is answered
 // before the stream ends with ErrNotReady, so that the caller knows that nothing that has no answer was applied.
-func (s *Server) serveStream(ctx context.Context, receive func(open *window) error) error {
-	open := newWindow()
+func (s *Server) serveStream(ctx context.Context, open *window, receive func() error) error {
 	ended := make(chan error, 1)
 	go func() {
 		for {
-			if err := receive(open); err != nil {
+			if err := receive(); err != nil {
 				ended <- err
 				return
 			}

@@ -102,6 +102,23 @@ func (s *stub) Serve(ctx context.Context, op node.Op) (node.Result, error) {
 	return s.serve(ctx, op)
 }
 
+// ServeAll executes each operation on a goroutine of its own. It panics if one of them does, when the others are done.
+func (s *stub) ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer)) {
+	panics := make(chan any, len(ops))
+	for i := range ops {
+		go func() {
+			defer func() { panics <- recover() }()
+			r, err := s.Serve(ctx, ops[i])
+			answer([]node.Answer{{Index: i, Result: r, Err: err}})
+		}()
+	}
+	for range ops {
+		if r := <-panics; r != nil {
+			defer panic(r)
+		}
+	}
+}
+
 func (s *stub) Lookup(_ context.Context, id ring.ID) (node.Lookup, error) {
 	if s.lookup == nil {
 		return node.Lookup{ID: id}, nil

@@ -34,32 +34,32 @@ func newWindow() *window {
 	return w
 }
 
-// enter waits for room for a call and says what is to be done with it. Unless it is ignored, leave must be called when it has been
-// answered.
-func (w *window) enter(bytes int) admission {
+// enter waits for room for the calls of a message, and says what is to be done with them. Unless they are ignored, each must leave when
+// it has been answered. More than maxOpenCalls would never find room together with others.
+func (w *window) enter(calls, bytes int) admission {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.phase == admitCall && w.calls > 0 && (w.calls >= maxOpenCalls || w.bytes+bytes > maxOpenBytes) {
+	for w.phase == admitCall && w.calls > 0 && (w.calls+calls > maxOpenCalls || w.bytes+bytes > maxOpenBytes) {
 		w.changed.Wait()
 	}
 	switch w.phase {
 	case admitCall:
-		w.calls++
+		w.calls += calls
 		w.bytes += bytes
 	case refuseCall:
-		w.refusals++
+		w.refusals += calls
 	}
 	return w.phase
 }
 
-// leave ends a call: its answer has been sent.
-func (w *window) leave(a admission, bytes int) {
+// leave ends calls that entered together, or some of them: their answers have been sent.
+func (w *window) leave(a admission, calls, bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a == refuseCall {
-		w.refusals--
+		w.refusals -= calls
 	} else {
-		w.calls--
+		w.calls -= calls
 		w.bytes -= bytes
 	}
 	w.changed.Broadcast()

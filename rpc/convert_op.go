@@ -1,0 +1,203 @@
+package rpc
+
+import (
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
+)
+
+func levelToProto(l node.Level) chordv1.Level { return chordv1.Level(l) }
+
+func levelFromProto(l chordv1.Level) (node.Level, error) {
+	if l < chordv1.Level_LEVEL_QUORUM || l > chordv1.Level_LEVEL_ALL {
+		return 0, badField("level", "%d is not a consistency level", int32(l))
+	}
+	return node.Level(l), nil
+}
+
+// servedToProto says who served an operation. Direct callers know.
+func servedToProto(r node.Result, direct bool) *chordv1.Served {
+	if direct || r.Owner.IsZero() {
+		return nil
+	}
+	return &chordv1.Served{Owner: refToProto(r.Owner), Arc: arcToProto(r.Arc)}
+}
+
+func servedFromProto(m *chordv1.Served) (owner ring.Ref, arc ring.Arc, err error) {
+	if m == nil {
+		return ring.Ref{}, ring.Arc{}, nil
+	}
+	if owner, err = refFromProto("served.owner", m.Owner); err != nil {
+		return ring.Ref{}, ring.Arc{}, err
+	}
+	arc, err = arcFromProto("served.arc", m.Arc)
+	return owner, arc, err
+}
+
+// opToProto makes the message of a batch for an operation, in a single allocation.
+func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
+	switch op.Kind {
+	case node.OpGet:
+		m := &struct {
+			call chordv1.OpCall
+			op   chordv1.OpCall_Get
+			get  chordv1.GetRequest
+		}{}
+		m.get.Key, m.get.Level, m.get.Direct = op.Key, levelToProto(op.Level), direct
+		m.op.Get = &m.get
+		m.call.TimeoutMs, m.call.Op = timeoutMillis, &m.op
+		return &m.call
+	case node.OpPut:
+		m := &struct {
+			call    chordv1.OpCall
+			op      chordv1.OpCall_Put
+			put     chordv1.PutRequest
+			request node.RequestID
+		}{request: op.Request}
+		m.put.Key, m.put.Value, m.put.Level, m.put.Direct = op.Key, op.Value, levelToProto(op.Level), direct
+		m.put.Request, m.put.Retry = requestToProto(&m.request), op.Retry
+		m.op.Put = &m.put
+		m.call.TimeoutMs, m.call.Op = timeoutMillis, &m.op
+		return &m.call
+	case node.OpDelete:
+		return &chordv1.OpCall{TimeoutMs: timeoutMillis, Op: &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{
+			Key: op.Key, Level: levelToProto(op.Level), Direct: direct, Request: requestToProto(&op.Request), Retry: op.Retry,
+		}}}
+	}
+	return &chordv1.OpCall{TimeoutMs: timeoutMillis}
+}
+
+// opFromProto reads one operation of a batch.
+func opFromProto(call *chordv1.OpCall) (op node.Op, direct bool, err error) {
+	switch m := call.GetOp().(type) {
+	case *chordv1.OpCall_Get:
+		op, err = getFromProto(m.Get)
+		return op, m.Get.GetDirect(), err
+	case *chordv1.OpCall_Put:
+		op, err = putFromProto(m.Put)
+		return op, m.Put.GetDirect(), err
+	case *chordv1.OpCall_Delete:
+		op, err = deleteFromProto(m.Delete)
+		return op, m.Delete.GetDirect(), err
+	}
+	return node.Op{}, false, badField("op", "missing")
+}
+
+func getFromProto(m *chordv1.GetRequest) (node.Op, error) {
+	level, err := levelFromProto(m.GetLevel())
+	return node.Op{Kind: node.OpGet, Key: m.GetKey(), Level: level}, err
+}
+
+func putFromProto(m *chordv1.PutRequest) (node.Op, error) {
+	level, err := levelFromProto(m.GetLevel())
+	if err != nil {
+		return node.Op{}, err
+	}
+	request, err := requestFromProto("request", m.GetRequest())
+	return node.Op{
+		Kind: node.OpPut, Key: m.GetKey(), Value: valueFromProto(m.GetValue(), true), Level: level, Request: request, Retry: m.GetRetry(),
+	}, err
+}
+
+func deleteFromProto(m *chordv1.DeleteRequest) (node.Op, error) {
+	level, err := levelFromProto(m.GetLevel())
+	if err != nil {
+		return node.Op{}, err
+	}
+	request, err := requestFromProto("request", m.GetRequest())
+	return node.Op{Kind: node.OpDelete, Key: m.GetKey(), Level: level, Request: request, Retry: m.GetRetry()}, err
+}
+
+func getToProto(r node.Result, direct bool) *chordv1.GetResponse {
+	return setGet(new(chordv1.GetResponse), new(chordv1.Version), r, direct)
+}
+
+func setGet(m *chordv1.GetResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.GetResponse {
+	m.Found, m.Value, m.Version = r.Found, r.Value, setVersion(v, r.Version)
+	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
+	return m
+}
+
+func putToProto(r node.Result, direct bool) *chordv1.PutResponse {
+	return setPut(new(chordv1.PutResponse), new(chordv1.Version), r, direct)
+}
+
+func setPut(m *chordv1.PutResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.PutResponse {
+	m.Existed, m.Version = r.Found, setVersion(v, r.Version)
+	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
+	return m
+}
+
+func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
+	return &chordv1.DeleteResponse{
+		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct),
+	}
+}
+
+// resultToProto makes the reply to an operation of a batch, in a single allocation.
+func resultToProto(kind node.Kind, r node.Result, direct bool) *chordv1.OpReply {
+	switch kind {
+	case node.OpGet:
+		m := &struct {
+			reply   chordv1.OpReply
+			of      chordv1.OpReply_Get
+			get     chordv1.GetResponse
+			version chordv1.Version
+		}{}
+		m.of.Get = setGet(&m.get, &m.version, r, direct)
+		m.reply.Reply = &m.of
+		return &m.reply
+	case node.OpPut:
+		m := &struct {
+			reply   chordv1.OpReply
+			of      chordv1.OpReply_Put
+			put     chordv1.PutResponse
+			version chordv1.Version
+		}{}
+		m.of.Put = setPut(&m.put, &m.version, r, direct)
+		m.reply.Reply = &m.of
+		return &m.reply
+	default:
+		return &chordv1.OpReply{Reply: &chordv1.OpReply_Delete{Delete: deleteToProto(r, direct)}}
+	}
+}
+
+// resultFromProto reads the reply to an operation of a batch. An error in the reply is returned as it would be by a call of its own.
+func resultFromProto(addr string, kind node.Kind, reply *chordv1.OpReply) (node.Result, error) {
+	switch m := reply.GetReply().(type) {
+	case *chordv1.OpReply_Error:
+		return node.Result{}, itemErrorFromProto(addr, m.Error)
+	case *chordv1.OpReply_Get:
+		if kind == node.OpGet {
+			return getResult(addr, m.Get)
+		}
+	case *chordv1.OpReply_Put:
+		if kind == node.OpPut {
+			return writeResult(addr, m.Put.GetExisted(), m.Put.GetVersion(), m.Put.GetAcks(), m.Put.GetServed())
+		}
+	case *chordv1.OpReply_Delete:
+		if kind == node.OpDelete {
+			return writeResult(addr, m.Delete.GetExisted(), m.Delete.GetVersion(), m.Delete.GetAcks(), m.Delete.GetServed())
+		}
+	}
+	return node.Result{}, malformed(addr, badField("reply", "not to a %v", kind))
+}
+
+func getResult(addr string, m *chordv1.GetResponse) (node.Result, error) {
+	owner, arc, err := servedFromProto(m.GetServed())
+	if err != nil {
+		return node.Result{}, malformed(addr, err)
+	}
+	return node.Result{
+		Found: m.GetFound(), Value: valueFromProto(m.GetValue(), m.GetFound()), Version: versionFromProto(m.GetVersion()),
+		Acks: int(m.GetAcks()), Owner: owner, Arc: arc,
+	}, nil
+}
+
+func writeResult(addr string, existed bool, v *chordv1.Version, acks uint32, served *chordv1.Served) (node.Result, error) {
+	owner, arc, err := servedFromProto(served)
+	if err != nil {
+		return node.Result{}, malformed(addr, err)
+	}
+	return node.Result{Found: existed, Version: versionFromProto(v), Acks: int(acks), Owner: owner, Arc: arc}, nil
+}
