@@ -67,7 +67,8 @@ type Yielder interface {
 }
 
 // Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
-// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it), Digest and List.
+// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it) and List, and for Digest as soon as somebody
+// has read it.
 type Store interface {
 	// Get returns the record of a key, tombstones too; ok is false if there is none.
 	Get(key []byte) (r Record, ok bool, err error)
@@ -93,7 +94,7 @@ type Store interface {
 
 // StoreStats describes a store.
 type StoreStats struct {
-	Records   int64 // with tombstones; -1 if the store cannot tell without a scan
+	Records   int64 // with tombstones
 	DiskBytes int64 // 0 in memory
 	FreeBytes int64 // on the file system; 0 in memory
 }
