@@ -31,6 +31,11 @@ type Peers interface {
 	Fetch(ctx context.Context, to ring.Ref, wants []Want) ([]Found, error)
 	// Digest summarizes what the process has stored in each arc.
 	Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]Summary, error)
+	// Outline is a Digest in more detail: an Outline of each arc. There may be up to OutlineArcs arcs, and up to OutlineHashes records in all that
+	// detail asks for.
+	Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail Detail) ([]Outline, error)
+	// Name returns the entries behind hashes of an Outline, up to OutlineHashes in all, and leaves out those that are not there any more.
+	Name(ctx context.Context, to ring.Ref, unnamed []Unnamed) ([]Entry, error)
 	// List returns entries of an arc in ring order from a cursor on, at most limit; fewer than limit means the end of the arc.
 	List(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) ([]Entry, error)
 

@@ -297,7 +297,7 @@ func (m *Memory) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 		for more := true; more && len(entries) < limit; {
 			s := m.rlock(at.id)
 			at, more = s.page(at, part.last, min(pageSize, limit-len(entries)), func(r *node.Record) {
-				entries = append(entries, node.Entry{Key: r.Key, Version: r.Version})
+				entries = append(entries, node.Entry{Key: r.Key, Version: r.Version, Hash: EntryHash(r.Key, r.Version)})
 			})
 			s.mu.RUnlock()
 		}

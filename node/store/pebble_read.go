@@ -88,7 +88,7 @@ func (p *Pebble) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 			at = place{id: part.first}
 		}
 		err := p.scan(at, part.last, func(key []byte, v node.Version) bool {
-			entries = append(entries, node.Entry{Key: bytes.Clone(key), Version: v})
+			entries = append(entries, node.Entry{Key: bytes.Clone(key), Version: v, Hash: EntryHash(key, v)})
 			return len(entries) < limit
 		}, p.exclude)
 		if err != nil {
