@@ -302,6 +302,22 @@ func (p *Process) callDigest(ctx context.Context, to ring.Ref, arcs []ring.Arc) 
 	return sums, err
 }
 
+func (p *Process) callOutline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail Detail) (outlines []Outline, err error) {
+	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
+		outlines, err = p.peers.Outline(ctx, to, arcs, detail)
+		return err
+	})
+	return outlines, err
+}
+
+func (p *Process) callName(ctx context.Context, to ring.Ref, unnamed []Unnamed) (entries []Entry, err error) {
+	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
+		entries, err = p.peers.Name(ctx, to, unnamed)
+		return err
+	})
+	return entries, err
+}
+
 func (p *Process) callList(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) (entries []Entry, err error) {
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		entries, err = p.peers.List(ctx, to, arc, from, limit)

@@ -321,6 +321,22 @@ func (w *wire) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node
 	return p.Digest(ctx, arcs)
 }
 
+func (w *wire) Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Outline(ctx, arcs, detail)
+}
+
+func (w *wire) Name(ctx context.Context, to ring.Ref, unnamed []node.Unnamed) ([]node.Entry, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return p.Name(ctx, unnamed)
+}
+
 func (w *wire) List(ctx context.Context, to ring.Ref, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
 	p, err := w.to(ctx, to)
 	if err != nil {

@@ -150,14 +150,49 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 // Digest summarizes what is stored in each arc. Whoever asks may drop records that are here: so they are pinned for a while. One that
 // leaves takes its records with it, and confirms nothing.
 func (p *Process) Digest(_ context.Context, arcs []ring.Arc) ([]Summary, error) {
+	if err := p.pin(arcs); err != nil {
+		return nil, err
+	}
+	return p.store.Digest(arcs)
+}
+
+func (p *Process) pin(arcs []ring.Arc) error {
 	if p.phase.Load() >= leaving {
-		return nil, ErrNotReady
+		return ErrNotReady
 	}
 	now := p.rt.Now()
 	for _, a := range arcs {
 		p.memory.keep(a, now, now.Add(p.cfg.PinTime))
 	}
-	return p.store.Digest(arcs)
+	return nil
+}
+
+// Outline is a Digest in more detail, and pins like one.
+func (p *Process) Outline(_ context.Context, arcs []ring.Arc, detail Detail) ([]Outline, error) {
+	if err := p.pin(arcs); err != nil {
+		return nil, err
+	}
+	return outline(p.store, arcs, detail)
+}
+
+// Name returns the entries of arcs that have given hashes.
+func (p *Process) Name(_ context.Context, unnamed []Unnamed) ([]Entry, error) {
+	if p.phase.Load() >= leaving {
+		return nil, ErrNotReady
+	}
+	var named []Entry
+	for _, u := range unnamed {
+		entries, err := p.store.List(u.Arc, Cursor{}, OutlineHashes)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if slices.Contains(u.Hashes, e.Hash) {
+				named = append(named, e)
+			}
+		}
+	}
+	return named, nil
 }
 
 // List returns keys and versions of an arc in ring order behind the cursor, at most limit.

@@ -31,6 +31,11 @@ type Peers interface {
 	Fetch(ctx context.Context, to ring.Ref, wants []Want) ([]Found, error)
 	// Digest summarizes what the process has stored in each arc.
 	Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]Summary, error)
+	// Outline is a Digest in more detail: an Outline of each arc. There may be up to OutlineArcs arcs, and up to OutlineHashes records in all that
+	// detail asks for.
+	Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail Detail) ([]Outline, error)
+	// Name returns the entries behind hashes of an Outline, up to OutlineHashes in all, and leaves out those that are not there any more.
+	Name(ctx context.Context, to ring.Ref, unnamed []Unnamed) ([]Entry, error)
 	// List returns entries of an arc in ring order from a cursor on, at most limit; fewer than limit means the end of the arc.
 	List(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) ([]Entry, error)
 
@@ -67,7 +72,8 @@ type Yielder interface {
 }
 
 // Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
-// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it), Digest and List.
+// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it) and List, and for Digest as soon as somebody
+// has read it.
 type Store interface {
 	// Get returns the record of a key, tombstones too; ok is false if there is none.
 	Get(key []byte) (r Record, ok bool, err error)
@@ -93,7 +99,7 @@ type Store interface {
 
 // StoreStats describes a store.
 type StoreStats struct {
-	Records   int64 // with tombstones; -1 if the store cannot tell without a scan
+	Records   int64 // with tombstones
 	DiskBytes int64 // 0 in memory
 	FreeBytes int64 // on the file system; 0 in memory
 }

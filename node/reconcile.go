@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,8 +10,8 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// reconciliation makes this process and a peer agree on the records of an arc. It compares digests, splits what differs along a fixed tree
-// over the circle, and at the leaves compares keys and versions and exchanges the records that one side lacks. Equal replicas
+// reconciliation makes this process and a peer agree on the records of an arc. It compares digests, follows what differs down a fixed tree over the
+// circle, compares hashes of keys and versions where few are left, and exchanges the records that one side lacks. Equal replicas
 // cost one small message. It keeps no state on either side and can be started over at any time.
 //
 // When it returns without an error, every record that this process had in the arc when it began is stored durably at the peer,
@@ -21,62 +22,190 @@ type reconciliation struct {
 	pull     bool // fetch what the peer has newer; otherwise only send
 	sent     int
 	received int
+
+	// What is known to differ, and waits to become a batch.
+	extra   []Entry   // here, and not there in this version
+	unnamed []Unnamed // there, and not here
+	hashes  int       // of unnamed
+	sends   []Entry
+	fetches []Want
 }
-
-// leafRecords is the number of records in an arc up to which their list is exchanged instead of more digests: some 15 kB.
-const leafRecords = 256
-
-// digestArcs is how many arcs go into one Digest call.
-const digestArcs = 64
 
 // reconcile runs a reconciliation. With pull, newer records of the peer are fetched as well.
 func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool) (r reconciliation, err error) {
 	r = reconciliation{p: p, peer: peer, pull: pull}
-	open := []ring.Arc{arc}
-	// Each turn settles arcs or replaces them with their parts, of which there are no more than 40 levels.
-	for len(open) > 0 && err == nil {
-		k := min(len(open), digestArcs)
-		batch := slices.Clone(open[len(open)-k:])
-		open = open[:len(open)-k]
-		open, err = r.compare(ctx, batch, open)
-	}
-	if err != nil {
+	if err = r.run(ctx, arc); err != nil {
 		err = fmt.Errorf("reconcile %v with %v: %w", arc, peer, err)
 	}
 	return r, err
 }
 
-// compare settles the arcs that are equal or small and appends the parts of the others to open.
+func (r *reconciliation) run(ctx context.Context, arc ring.Arc) error {
+	theirs, err := r.p.callDigest(ctx, r.peer, []ring.Arc{arc})
+	if err != nil {
+		return err
+	}
+	if len(theirs) != 1 {
+		return fmt.Errorf("%w: %d summaries for an arc", ErrInvalid, len(theirs))
+	}
+	ours, err := r.p.store.Digest([]ring.Arc{arc})
+	if err != nil {
+		return err
+	}
+	us, them := ours[0], theirs[0]
+	switch {
+	case us == them || us.Count == 0 && !r.pull:
+		return nil
+	case us.Count/4 > them.Count || them.Count/4 > us.Count && r.pull || us.Count == 0 || them.Count == 0:
+		return r.exchange(ctx, arc) // nearly all differ
+	}
+	open := []ring.Arc{arc}
+	// Each turn settles arcs or replaces them with their parts, of which there are no more than 80 levels.
+	for len(open) > 0 {
+		k := min(len(open), OutlineArcs)
+		batch := slices.Clone(open[len(open)-k:])
+		if open, err = r.compare(ctx, batch, open[:len(open)-k]); err != nil {
+			return err
+		}
+	}
+	return r.settle(ctx)
+}
+
+// compare notes what differs in arcs with few records, and appends the parts of the others that differ to open.
 func (r *reconciliation) compare(ctx context.Context, arcs, open []ring.Arc) ([]ring.Arc, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	theirs, err := r.p.callDigest(ctx, r.peer, arcs)
+	detail := detailFor(len(arcs))
+	theirs, err := r.p.callOutline(ctx, r.peer, arcs, detail)
 	if err != nil {
 		return nil, err
 	}
 	if len(theirs) != len(arcs) {
-		return nil, fmt.Errorf("%w: %d summaries for %d arcs", ErrInvalid, len(theirs), len(arcs))
+		return nil, fmt.Errorf("%w: %d outlines of %d arcs", ErrInvalid, len(theirs), len(arcs))
 	}
-	ours, err := r.p.store.Digest(arcs)
-	if err != nil {
-		return nil, err
-	}
+	var parts []ring.Arc
+	var hashes []uint64
 	for i, arc := range arcs {
-		us, them := ours[i], theirs[i]
-		if us == them || us.Count == 0 && !r.pull {
-			continue
-		}
-		parts := arc.Split()
-		if us.Count == 0 || them.Count == 0 || max(us.Count, them.Count) <= leafRecords || len(parts) == 1 {
-			if err := r.exchange(ctx, arc); err != nil {
+		if !theirs[i].Split {
+			if err := r.match(arc, theirs[i].Hashes); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		open = append(open, parts...)
+		split := arc.Split(detail.Bits)
+		if len(split) != len(theirs[i].Hashes) {
+			return nil, fmt.Errorf("%w: %d hashes of %d parts", ErrInvalid, len(theirs[i].Hashes), len(split))
+		}
+		parts, hashes = append(parts, split...), append(hashes, theirs[i].Hashes...)
 	}
-	return open, nil
+	ours, err := r.p.store.Digest(parts)
+	if err != nil {
+		return nil, err
+	}
+	for i, part := range parts {
+		if us := ours[i]; us.Hash != hashes[i] && (us.Count > 0 || r.pull) {
+			open = append(open, part)
+		}
+	}
+	return open, r.settleFull(ctx)
+}
+
+// match notes what differs in an arc, of which the peer has records with these hashes.
+func (r *reconciliation) match(arc ring.Arc, theirs []uint64) error {
+	theirs = slices.Sorted(slices.Values(theirs))
+	met := make([]bool, len(theirs))
+	ours := pager{limit: r.p.cfg.BatchRecords, page: func(from Cursor, limit int) ([]Entry, error) {
+		return r.p.store.List(arc, from, limit)
+	}}
+	for ours.fill() && !ours.done() {
+		e := ours.pop()
+		if i, ok := slices.BinarySearch(theirs, e.Hash); ok {
+			met[i] = true
+		} else {
+			r.extra = append(r.extra, e)
+		}
+	}
+	if !r.pull {
+		return ours.err
+	}
+	var strange []uint64
+	for i, h := range theirs {
+		if !met[i] {
+			strange = append(strange, h)
+		}
+	}
+	if len(strange) > 0 {
+		r.unnamed = append(r.unnamed, Unnamed{arc, strange})
+		r.hashes += len(strange)
+	}
+	return ours.err
+}
+
+// settleFull is settle as soon as there is enough for a batch.
+func (r *reconciliation) settleFull(ctx context.Context) error {
+	if len(r.extra)+r.hashes < r.p.cfg.BatchRecords {
+		return nil
+	}
+	return r.settle(ctx)
+}
+
+// settle asks for the names of what the peer has, and exchanges what is newer on one side.
+func (r *reconciliation) settle(ctx context.Context) error {
+	newest := make(map[string]Version) // of the peer
+	for len(r.unnamed) > 0 {
+		n := firstHashes(r.unnamed)
+		named, err := r.p.callName(ctx, r.peer, r.unnamed[:n])
+		if err != nil {
+			return err
+		}
+		r.unnamed = r.unnamed[n:]
+		for _, e := range named {
+			newest[string(e.Key)] = e.Version
+			have, err := r.p.store.Version(e.Key)
+			if err != nil {
+				return err
+			}
+			if e.Version.Newer(have) {
+				r.fetches = append(r.fetches, Want{Key: e.Key})
+			}
+		}
+	}
+	for _, e := range r.extra {
+		if e.Version.Newer(newest[string(e.Key)]) {
+			r.sends = append(r.sends, e)
+		}
+	}
+	r.unnamed, r.hashes, r.extra = nil, 0, r.extra[:0]
+	return r.transfer(ctx, 1)
+}
+
+// firstHashes returns how many of the unnamed fit into a call, at least one.
+func firstHashes(unnamed []Unnamed) int {
+	hashes := 0
+	for n, u := range unnamed {
+		if hashes += len(u.Hashes); n > 0 && (hashes > OutlineHashes || n == OutlineArcs) {
+			return n
+		}
+	}
+	return len(unnamed)
+}
+
+// transfer sends and fetches what is known to differ, if there are at least so many records for one way.
+func (r *reconciliation) transfer(ctx context.Context, enough int) error {
+	if len(r.sends) >= enough {
+		if err := r.send(ctx, r.sends); err != nil {
+			return err
+		}
+		r.sends = r.sends[:0]
+	}
+	if len(r.fetches) >= enough {
+		if err := r.fetch(ctx, r.fetches); err != nil {
+			return err
+		}
+		r.fetches = r.fetches[:0]
+	}
+	return nil
 }
 
 // exchange merges the two lists of an arc, page by page, and sends and fetches what differs.
@@ -87,8 +216,6 @@ func (r *reconciliation) exchange(ctx context.Context, arc ring.Arc) error {
 	theirs := pager{limit: r.p.cfg.BatchRecords, page: func(from Cursor, limit int) ([]Entry, error) {
 		return r.p.callList(ctx, r.peer, arc, from, limit)
 	}}
-	var send []Entry
-	var fetch []Want
 	// Bound: each turn takes an entry off a list, and both lists end.
 	for ours.fill() && theirs.fill() && (!ours.done() || !theirs.done()) {
 		var us, them Entry
@@ -102,33 +229,18 @@ func (r *reconciliation) exchange(ctx context.Context, arc ring.Arc) error {
 		}
 		switch {
 		case us.Version.Newer(them.Version):
-			send = append(send, us)
+			r.sends = append(r.sends, us)
 		case them.Version.Newer(us.Version) && r.pull:
-			fetch = append(fetch, Want{Key: them.Key, Have: us.Version})
+			r.fetches = append(r.fetches, Want{Key: them.Key})
 		}
-		if len(send) >= r.p.cfg.BatchRecords {
-			if err := r.send(ctx, send); err != nil {
-				return err
-			}
-			send = send[:0]
-		}
-		if len(fetch) >= r.p.cfg.BatchRecords {
-			if err := r.fetch(ctx, fetch); err != nil {
-				return err
-			}
-			fetch = fetch[:0]
+		if err := r.transfer(ctx, r.p.cfg.BatchRecords); err != nil {
+			return err
 		}
 	}
-	if ours.err != nil {
-		return ours.err
-	}
-	if theirs.err != nil {
-		return theirs.err
-	}
-	if err := r.send(ctx, send); err != nil {
+	if err := cmp.Or(ours.err, theirs.err); err != nil {
 		return err
 	}
-	return r.fetch(ctx, fetch)
+	return r.transfer(ctx, 1)
 }
 
 // pager reads a list of entries page by page.

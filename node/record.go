@@ -56,6 +56,7 @@ func (r Record) size() int { return len(r.Key) + len(r.Value) + 64 }
 type Entry struct {
 	Key     []byte
 	Version Version
+	Hash    uint64 // what the record adds to a Summary; only in what Store.List returns
 }
 
 // Want asks a replica for a record. If the replica's version is Have, it answers without the record.
@@ -75,6 +76,25 @@ type Found struct {
 type Summary struct {
 	Count uint64
 	Hash  uint64 // the sum, modulo 2^64, of EntryHash over the entries: their order does not matter
+}
+
+// Outline says what a process has stored in an arc, in as few bytes as tell two processes apart: the hash of each record, in ring order, or, if they
+// are more than the asker wants, the hash of the Summary of each part of the arc.
+type Outline struct {
+	Split  bool // Hashes are of the parts, as ring.Arc.Split returns them
+	Hashes []uint64
+}
+
+// Detail is how far outlines go.
+type Detail struct {
+	Bits    int // an arc is split into 2^Bits blocks, 2 or 4
+	Records int // that an arc may have to be outlined record by record
+}
+
+// Unnamed are records of a peer in an arc of which only the hashes are known.
+type Unnamed struct {
+	Arc    ring.Arc
+	Hashes []uint64
 }
 
 // Cursor is a position in ring order: behind the record with this key, whose place is its hash. The zero Cursor is

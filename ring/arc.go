@@ -33,19 +33,19 @@ func (a Arc) Share() float64 {
 	return math.Ldexp(float64(hi), -64) + math.Ldexp(float64(mid), -128) + math.Ldexp(float64(lo), -160)
 }
 
-// Split cuts the arc at the boundaries of a fixed tree over the circle, whose nodes have 16 children each: a block of the
-// tree is cut into its 16 children, any other arc at the multiples of the largest block that is smaller than the arc. Two
+// Split cuts the arc at the boundaries of a fixed tree over the circle, whose nodes have 2^bits children each, bits being 2 or 4: a block of the
+// tree is cut into its children, any other arc at the multiples of the largest block that is smaller than the arc. Two
 // nodes that split the same arc get the same parts, and all parts but the first and the last are blocks of the tree, for
 // which a store can keep digests. An arc of one identifier is returned as it is.
-func (a Arc) Split() []Arc {
+func (a Arc) Split(bits int) []Arc {
 	size := Distance(a.After, a.Through) // 0 means 2^160
 	length := size.Prev().bitLen()       // the smallest k with size <= 2^k
 	if length == 0 {
 		return []Arc{a}
 	}
-	k := (length - 1) / 4 * 4
+	k := (length - 1) / bits * bits
 	block := PowerOfTwo(k)
-	parts := make([]Arc, 0, 17)
+	parts := make([]Arc, 0, 1<<bits+1)
 	after := a.After
 	for {
 		// The next boundary is the last identifier of the block that holds after + 1.
@@ -58,13 +58,13 @@ func (a Arc) Split() []Arc {
 	}
 }
 
-// floor clears the k lowest bits; k is a multiple of 4.
+// floor clears the k lowest bits.
 func (id ID) floor(k int) ID {
 	for i := 0; i < k/8; i++ {
 		id[len(id)-1-i] = 0
 	}
-	if k%8 == 4 {
-		id[len(id)-1-k/8] &= 0xf0
+	if k%8 != 0 {
+		id[len(id)-1-k/8] &= 0xff << (k % 8)
 	}
 	return id
 }

@@ -81,8 +81,8 @@ func TestArcShare(t *testing.T) {
 	}
 }
 
-// TestArcSplit checks that the parts tile the arc, that all inner ones are blocks of the tree (16 children a node, so of 2^4k
-// identifiers, at a multiple of that), and that splitting again and again comes down to single identifiers.
+// TestArcSplit checks that the parts tile the arc, that all inner ones are blocks of the tree (2^bits children a node, so of
+// 2^(bits k) identifiers, at a multiple of that), and that splitting again and again comes down to single identifiers.
 func TestArcSplit(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	arcs := []ring.Arc{ring.FullArc(), {}, {After: ring.PowerOfTwo(7), Through: ring.PowerOfTwo(7)}}
@@ -95,20 +95,21 @@ func TestArcSplit(t *testing.T) {
 		arcs = append(arcs, ring.Arc{After: after, Through: through}, ring.Arc{After: through, Through: after})
 	}
 	for _, arc := range arcs {
-		checkSplit(t, arc)
+		checkSplit(t, arc, 2)
+		checkSplit(t, arc, 4)
 	}
 }
 
-func checkSplit(t *testing.T, arc ring.Arc) {
+func checkSplit(t *testing.T, arc ring.Arc, bits int) {
 	t.Helper()
-	parts := arc.Split()
+	parts := arc.Split(bits)
 	if len(parts) == 1 {
 		if got := ring.Distance(arc.After, arc.Through); got != (ring.ID{}).Next() || parts[0] != arc {
 			t.Errorf("%v is one part, %v, but has %s identifiers", arc, parts[0], got)
 		}
 		return
 	}
-	if len(parts) > 17 || parts[0].After != arc.After || parts[len(parts)-1].Through != arc.Through {
+	if len(parts) > 1<<bits+1 || parts[0].After != arc.After || parts[len(parts)-1].Through != arc.Through {
 		t.Fatalf("%v: got %d parts from %s to %s", arc, len(parts), parts[0].After, parts[len(parts)-1].Through)
 	}
 	var total, block ring.ID
@@ -122,7 +123,7 @@ func checkSplit(t *testing.T, arc ring.Arc) {
 			t.Fatalf("%v: part %d starts at %s, the one before ends at %s", arc, i, p.After, parts[i-1].Through)
 		}
 		if inner := i > 0 && i < len(parts)-1; inner {
-			if k := exponent(size); k < 0 || k%4 != 0 || !multiple(p.After.Next(), k) {
+			if k := exponent(size); k < 0 || k%bits != 0 || !multiple(p.After.Next(), k) {
 				t.Fatalf("%v: part %d, (%s, %s], is not a block", arc, i, p.After, p.Through)
 			}
 			if !block.IsZero() && size != block {
@@ -156,24 +157,26 @@ func multiple(id ring.ID, k int) bool {
 	return true
 }
 
-// TestSplitBlocks: the full arc splits into 16 blocks, each into 16, down to single identifiers.
+// TestSplitBlocks: the full arc splits into 2^bits blocks, each into as many, down to single identifiers.
 func TestSplitBlocks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	arc := ring.FullArc()
-	for k := 156; k >= 0; k -= 4 {
-		parts := arc.Split()
-		if got, want := len(parts), 16; got != want {
-			t.Fatalf("%v: got %d parts, want %d", arc, got, want)
-		}
-		for _, p := range parts {
-			if got, want := ring.Distance(p.After, p.Through), ring.PowerOfTwo(k); got != want {
-				t.Fatalf("%v: part of %s identifiers, want %s", arc, got, want)
+	for _, bits := range []int{2, 4} {
+		arc := ring.FullArc()
+		for k := ring.Bits - bits; k >= 0; k -= bits {
+			parts := arc.Split(bits)
+			if got, want := len(parts), 1<<bits; got != want {
+				t.Fatalf("%v: got %d parts, want %d", arc, got, want)
 			}
+			for _, p := range parts {
+				if got, want := ring.Distance(p.After, p.Through), ring.PowerOfTwo(k); got != want {
+					t.Fatalf("%v: part of %s identifiers, want %s", arc, got, want)
+				}
+			}
+			arc = parts[rng.IntN(len(parts))]
 		}
-		arc = parts[rng.IntN(16)]
-	}
-	if got, want := len(arc.Split()), 1; got != want {
-		t.Errorf("one identifier: got %d parts, want %d", got, want)
+		if got, want := len(arc.Split(bits)), 1; got != want {
+			t.Errorf("one identifier: got %d parts, want %d", got, want)
+		}
 	}
 }
 
@@ -182,11 +185,11 @@ func TestSplitSame(t *testing.T) {
 	one := ring.Arc{After: ring.ID{0x13, 0x77}, Through: ring.ID{0x1f, 0x01}}
 	other := ring.Arc{After: ring.ID{0x12, 0x11}, Through: ring.ID{0x1e, 0x22}}
 	inner := make(map[ring.Arc]bool)
-	for _, p := range one.Split() {
+	for _, p := range one.Split(4) {
 		inner[p] = true
 	}
 	shared := 0
-	for _, p := range other.Split() {
+	for _, p := range other.Split(4) {
 		if inner[p] {
 			shared++
 		}

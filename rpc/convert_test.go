@@ -166,6 +166,7 @@ func TestConvertRefuses(t *testing.T) {
 	rec := func(m *chordv1.Record) error { _, err := recordFromProto(m); return err }
 	op := func(m *chordv1.OpCall) error { _, _, err := opFromProto(m); return err }
 	proc := func(m *chordv1.Process) error { _, _, err := identityFromProto("self", m); return err }
+	outline := func(m *chordv1.OutlineRequest) error { _, _, err := outlineRequestFromProto(m); return err }
 	for field, err := range map[string]error{
 		"ref: missing":           ref(nil),
 		"ref.id: want 20 bytes":  ref(&chordv1.Ref{Id: id[:19]}),
@@ -184,6 +185,18 @@ func TestConvertRefuses(t *testing.T) {
 		"found.record.key: 0":    second(foundFromProto([]*chordv1.Found{{Record: &chordv1.Record{Version: good}}})),
 		"wants.key: 0 bytes":     second(wantsFromProto([]*chordv1.Want{nil})),
 		"entries.key: 0 bytes":   second(entriesFromProto([]*chordv1.Entry{{}})),
+		"blocks: 0 is none":      second(blocksFromProto([]uint64{1, 0}, nil)),
+		"blocks: 9223372036854":  second(blocksFromProto([]uint64{1 << 63}, nil)),
+		"arcs: 1 too many":       second(blocksFromProto([]uint64{1}, []*chordv1.Arc{{After: id, Through: id}})),
+		"blocks: 1025 entries":   second(blocksFromProto(make([]uint64, 1025), nil)),
+		"bits: 3, want 2 or 4":   outline(&chordv1.OutlineRequest{Blocks: []uint64{1}, Bits: 3, Records: 1}),
+		"records: 0 for each":    outline(&chordv1.OutlineRequest{Blocks: []uint64{1}, Bits: 2}),
+		"records: 8193 for each": outline(&chordv1.OutlineRequest{Blocks: []uint64{1, 1}, Bits: 2, Records: 8193}),
+		"counts: 2 hashes, have": second(outlinesFromProto(&chordv1.OutlineResponse{Counts: []uint32{4}, Hashes: []uint64{1}})),
+		"hashes: 1 too many":     second(outlinesFromProto(&chordv1.OutlineResponse{Hashes: []uint64{1}})),
+		"counts: 0, want 1":      second(nameRequestFromProto(&chordv1.NameRequest{Blocks: []uint64{1}})),
+		"counts: 3 hashes, have": second(nameRequestFromProto(&chordv1.NameRequest{Blocks: []uint64{1}, Counts: []uint32{3}})),
+		"hashes: 2049 entries":   second(nameRequestFromProto(&chordv1.NameRequest{Hashes: make([]uint64, 2049)})),
 		"op: missing":            op(&chordv1.OpCall{}),
 		"level: 3 is not":        op(&chordv1.OpCall{Op: &chordv1.OpCall_Get{Get: &chordv1.GetRequest{Level: 3}}}),
 		"level: -1 is not":       op(&chordv1.OpCall{Op: &chordv1.OpCall_Put{Put: &chordv1.PutRequest{Level: -1}}}),

@@ -116,6 +116,39 @@ func (p *Peers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]nod
 	return summaries, nil
 }
 
+// Outline implements node.Peers.
+func (p *Peers) Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
+	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)
+	defer cancel()
+	m, err := ask(ctx, p, to.Addr, chordv1.NewReplicaServiceClient, chordv1.ReplicaServiceClient.Outline, outlineRequestToProto(arcs, detail))
+	if err != nil {
+		return nil, err
+	}
+	outlines, err := outlinesFromProto(m)
+	if err == nil && len(outlines) != len(arcs) {
+		err = badField("counts", "%d, want %d", len(outlines), len(arcs))
+	}
+	if err != nil {
+		return nil, malformed(to.Addr, err)
+	}
+	return outlines, nil
+}
+
+// Name implements node.Peers.
+func (p *Peers) Name(ctx context.Context, to ring.Ref, unnamed []node.Unnamed) ([]node.Entry, error) {
+	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)
+	defer cancel()
+	m, err := ask(ctx, p, to.Addr, chordv1.NewReplicaServiceClient, chordv1.ReplicaServiceClient.Name, nameRequestToProto(unnamed))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := entriesFromProto(m.GetEntries())
+	if err != nil {
+		return nil, malformed(to.Addr, err)
+	}
+	return entries, nil
+}
+
 // maxPage bounds the entries in one answer to List, so that it fits into a message whatever the length of the keys.
 const maxPage = 1024
 

@@ -22,6 +22,7 @@ import (
 )
 
 func TestPeersCarryEverything(t *testing.T) {
+	outlines := []node.Outline{{Split: true, Hashes: []uint64{1, 2}}, {Hashes: []uint64{3}}}
 	var (
 		self    = ring.Ref{ID: ring.ID{1}, Addr: "self:1"}
 		other   = ring.Ref{ID: ring.ID{2}, Addr: "other:1"}
@@ -52,6 +53,14 @@ func TestPeersCarryEverything(t *testing.T) {
 		digest: func(arcs []ring.Arc) ([]node.Summary, error) {
 			got = append(got, arcs)
 			return []node.Summary{{Count: 8, Hash: 9}}, nil
+		},
+		outline: func(arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
+			got = append(got, arcs, detail)
+			return outlines, nil
+		},
+		name: func(unnamed []node.Unnamed) ([]node.Entry, error) {
+			got = append(got, unnamed)
+			return []node.Entry{{Key: rec.Key, Version: version}}, nil
 		},
 		list: func(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
 			got = append(got, arc, from, limit)
@@ -86,6 +95,12 @@ func TestPeersCarryEverything(t *testing.T) {
 	check("fetch", gotFound, err, []node.Found{{Version: version, Record: rec}}, []node.Want{{Key: rec.Key, Have: version}})
 	gotSummaries, err := peers.Digest(ctx, to, []ring.Arc{arc})
 	check("digest", gotSummaries, err, []node.Summary{{Count: 8, Hash: 9}}, []ring.Arc{arc})
+	asked, detail := []ring.Arc{ring.FullArc(), arc}, node.Detail{Bits: 4, Records: 8}
+	gotOutlines, err := peers.Outline(ctx, to, asked, detail)
+	check("outline", gotOutlines, err, outlines, asked, detail)
+	unnamed := []node.Unnamed{{Arc: arc, Hashes: []uint64{3}}}
+	gotNamed, err := peers.Name(ctx, to, unnamed)
+	check("name", gotNamed, err, []node.Entry{{Key: rec.Key, Version: version}}, unnamed)
 	gotEntries, err := peers.List(ctx, to, arc, node.Cursor{Key: rec.Key}, 3)
 	check("list", gotEntries, err, []node.Entry{{Key: rec.Key, Version: version}}, arc, node.Cursor{Key: rec.Key}, 3)
 	gotResult, err := peers.Do(ctx, to, op)

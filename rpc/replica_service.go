@@ -61,6 +61,38 @@ func (r replicaService) Digest(ctx context.Context, m *chordv1.DigestRequest) (*
 	return &chordv1.DigestResponse{Summaries: summariesToProto(summaries)}, nil
 }
 
+func (r replicaService) Outline(ctx context.Context, m *chordv1.OutlineRequest) (*chordv1.OutlineResponse, error) {
+	p, err := r.s.process()
+	if err != nil {
+		return nil, err
+	}
+	arcs, detail, err := outlineRequestFromProto(m)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	outlines, err := p.Outline(ctx, arcs, detail)
+	if err != nil {
+		return nil, err
+	}
+	return outlinesToProto(outlines), nil
+}
+
+func (r replicaService) Name(ctx context.Context, m *chordv1.NameRequest) (*chordv1.NameResponse, error) {
+	p, err := r.s.process()
+	if err != nil {
+		return nil, err
+	}
+	unnamed, err := nameRequestFromProto(m)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	entries, err := p.Name(ctx, unnamed)
+	if err != nil {
+		return nil, err
+	}
+	return &chordv1.NameResponse{Entries: entriesToProto(entries)}, nil
+}
+
 func (r replicaService) List(ctx context.Context, m *chordv1.ListRequest) (*chordv1.ListResponse, error) {
 	p, err := r.s.process()
 	if err != nil {

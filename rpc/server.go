@@ -31,6 +31,8 @@ type Processor interface {
 	Apply(ctx context.Context, records []node.Record) ([]node.Version, error)
 	Fetch(ctx context.Context, wants []node.Want) ([]node.Found, error)
 	Digest(ctx context.Context, arcs []ring.Arc) ([]node.Summary, error)
+	Outline(ctx context.Context, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
+	Name(ctx context.Context, unnamed []node.Unnamed) ([]node.Entry, error)
 	List(ctx context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Serve(ctx context.Context, op node.Op) (node.Result, error)

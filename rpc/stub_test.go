@@ -21,6 +21,8 @@ type stub struct {
 	apply     func(ctx context.Context, records []node.Record) ([]node.Version, error)
 	fetch     func(ctx context.Context, wants []node.Want) ([]node.Found, error)
 	digest    func(arcs []ring.Arc) ([]node.Summary, error)
+	outline   func(arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
+	name      func(unnamed []node.Unnamed) ([]node.Entry, error)
 	list      func(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
@@ -79,6 +81,20 @@ func (s *stub) Digest(_ context.Context, arcs []ring.Arc) ([]node.Summary, error
 		return make([]node.Summary, len(arcs)), nil
 	}
 	return s.digest(arcs)
+}
+
+func (s *stub) Outline(_ context.Context, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
+	if s.outline == nil {
+		return make([]node.Outline, len(arcs)), nil
+	}
+	return s.outline(arcs, detail)
+}
+
+func (s *stub) Name(_ context.Context, unnamed []node.Unnamed) ([]node.Entry, error) {
+	if s.name == nil {
+		return nil, nil
+	}
+	return s.name(unnamed)
 }
 
 func (s *stub) List(_ context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {

@@ -225,6 +225,46 @@ func (Wire) DigestResponse(sums []node.Summary) ([]node.Summary, int, error) {
 	})
 }
 
+// OutlineRequest carries the call of Outline.
+func (Wire) OutlineRequest(arcs []ring.Arc, detail node.Detail) (gotArcs []ring.Arc, gotDetail node.Detail, size int, err error) {
+	m, size, err := cross(outlineRequestToProto(arcs, detail))
+	if err != nil {
+		return nil, node.Detail{}, 0, err
+	}
+	gotArcs, gotDetail, err = outlineRequestFromProto(m)
+	return gotArcs, gotDetail, size, err
+}
+
+// OutlineResponse carries the answer to it.
+func (Wire) OutlineResponse(outlines []node.Outline) ([]node.Outline, int, error) {
+	m, size, err := cross(outlinesToProto(outlines))
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := outlinesFromProto(m)
+	return got, size, err
+}
+
+// NameRequest carries the call of Name.
+func (Wire) NameRequest(unnamed []node.Unnamed) ([]node.Unnamed, int, error) {
+	m, size, err := cross(nameRequestToProto(unnamed))
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := nameRequestFromProto(m)
+	return got, size, err
+}
+
+// NameResponse carries the answer to it.
+func (Wire) NameResponse(entries []node.Entry) ([]node.Entry, int, error) {
+	m, size, err := cross(&chordv1.NameResponse{Entries: entriesToProto(entries)})
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := entriesFromProto(m.GetEntries())
+	return got, size, err
+}
+
 // ListRequest carries the call of List. Where Peers asks for several pages, the request for the first is counted.
 func (Wire) ListRequest(arc ring.Arc, from node.Cursor, limit int) (gotArc ring.Arc, gotFrom node.Cursor, gotLimit, size int, err error) {
 	m, size, err := cross(&chordv1.ListRequest{Arc: arcToProto(arc), FromKey: from.Key, Limit: uint32(limit)})

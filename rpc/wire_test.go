@@ -140,6 +140,23 @@ func TestWireOfReplicas(t *testing.T) {
 		if seed%2 == 0 {
 			from.Key = g.bytes(5)
 		}
+		block, _ := ring.BlockArc(1<<10 + seed)
+		asked := []ring.Arc{block, arc, ring.FullArc(), arc}
+		detail := node.Detail{Bits: 2, Records: 1 + int(seed)}
+		gotAsked, gotDetail, size, err := w.OutlineRequest(asked, detail)
+		c.message("outline request", size, err, outlineRequestToProto(asked, detail))
+		c.value("outline request", []any{gotAsked, gotDetail}, []any{asked, detail})
+
+		outlines := []node.Outline{{Split: true, Hashes: []uint64{seed, 2}}, {Hashes: []uint64{}}, {Hashes: []uint64{3}}}
+		gotOutlines, size, err := w.OutlineResponse(outlines)
+		c.message("outline response", size, err, outlinesToProto(outlines))
+		c.value("outline response", gotOutlines, outlines)
+
+		unnamed := []node.Unnamed{{Arc: block, Hashes: []uint64{seed}}, {Arc: arc, Hashes: []uint64{1, 2}}}
+		gotUnnamed, size, err := w.NameRequest(unnamed)
+		c.message("name request", size, err, nameRequestToProto(unnamed))
+		c.value("name request", gotUnnamed, unnamed)
+
 		gotArc, gotFrom, gotLimit, size, err := w.ListRequest(arc, from, limit)
 		c.message("list request", size, err, &chordv1.ListRequest{Arc: arcToProto(arc), FromKey: from.Key, Limit: uint32(limit)})
 		c.value("list request", []any{gotArc, gotFrom, gotLimit}, []any{arc, from, limit})
@@ -148,6 +165,9 @@ func TestWireOfReplicas(t *testing.T) {
 		gotEntries, size, err := w.ListResponse(entries)
 		c.message("list response", size, err, &chordv1.ListResponse{Entries: entriesToProto(entries)})
 		c.value("list response", gotEntries, entries)
+		gotEntries, size, err = w.NameResponse(entries)
+		c.message("name response", size, err, &chordv1.NameResponse{Entries: entriesToProto(entries)})
+		c.value("name response", gotEntries, entries)
 	}
 }
 

@@ -40,6 +40,8 @@ type dataRequest struct {
 	records []node.Record
 	wants   []node.Want
 	arcs    []ring.Arc
+	detail  node.Detail
+	unnamed []node.Unnamed
 	arc     ring.Arc
 	cursor  node.Cursor
 	limit   int
@@ -58,6 +60,7 @@ type dataAnswer struct {
 	versions []node.Version
 	found    []node.Found
 	sums     []node.Summary
+	outlines []node.Outline
 	entries  []node.Entry
 	result   node.Result
 	hello    hello

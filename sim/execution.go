@@ -66,7 +66,7 @@ func (t *taken) conflicts(u *taken) bool {
 // reads reports whether a step is a request that only reads what its host shows.
 func reads(s Step) bool {
 	switch s.Method {
-	case MethodNeighbors, MethodRoute, MethodFetch, MethodDigest, MethodList, MethodHello:
+	case MethodNeighbors, MethodRoute, MethodFetch, MethodDigest, MethodOutline, MethodName, MethodList, MethodHello:
 		return s.Kind == StepRequest
 	}
 	return false

@@ -37,6 +37,10 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 		d.found, a.err = p.Fetch(ctx, q.wants)
 	case MethodDigest:
 		d.sums, a.err = p.Digest(ctx, q.arcs)
+	case MethodOutline:
+		d.outlines, a.err = p.Outline(ctx, q.arcs, q.detail)
+	case MethodName:
+		d.entries, a.err = p.Name(ctx, q.unnamed)
 	case MethodList:
 		d.entries, a.err = p.List(ctx, q.arc, q.cursor, q.limit)
 	case MethodDo:

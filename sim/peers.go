@@ -77,6 +77,18 @@ func (p hostPeers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]
 	return a.sums, err
 }
 
+// Outline implements node.Peers.
+func (p hostPeers) Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
+	a, err := p.data(ctx, MethodOutline, to, dataRequest{arcs: slices.Clone(arcs), detail: detail})
+	return a.outlines, err
+}
+
+// Name implements node.Peers.
+func (p hostPeers) Name(ctx context.Context, to ring.Ref, unnamed []node.Unnamed) ([]node.Entry, error) {
+	a, err := p.data(ctx, MethodName, to, dataRequest{unnamed: slices.Clone(unnamed)})
+	return a.entries, err
+}
+
 // List implements node.Peers.
 func (p hostPeers) List(ctx context.Context, to ring.Ref, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
 	a, err := p.data(ctx, MethodList, to, dataRequest{arc: arc, cursor: from, limit: limit})

@@ -8,6 +8,7 @@ const (
 	headerBytes  = 20
 	nodeBytes    = 4
 	versionBytes = 16
+	hashBytes    = 8
 )
 
 func (c *Count) add(size, wired int) {
@@ -44,6 +45,12 @@ func (d *dataRequest) size() (size int) {
 	for i := range d.wants {
 		size += len(d.wants[i].Key) + versionBytes
 	}
+	for i := range d.unnamed {
+		size += nodeBytes + hashBytes*len(d.unnamed[i].Hashes)
+	}
+	if d.detail != (node.Detail{}) {
+		size -= nodeBytes * len(d.arcs) // they are blocks, of which one number tells both ends
+	}
 	if d.limit > 0 {
 		size += 2*nodeBytes + len(d.cursor.Key)
 	}
@@ -75,6 +82,9 @@ func (d *dataAnswer) size() int {
 	size := versionBytes*len(d.versions) + 16*len(d.sums) + len(d.result.Value)
 	for i := range d.found {
 		size += recordSize(&d.found[i].Record)
+	}
+	for i := range d.outlines {
+		size += hashBytes * len(d.outlines[i].Hashes)
 	}
 	for i := range d.entries {
 		size += len(d.entries[i].Key) + versionBytes

@@ -25,6 +25,10 @@ type Wire interface {
 	FetchResponse(found []node.Found) ([]node.Found, int, error)
 	DigestRequest(arcs []ring.Arc) ([]ring.Arc, int, error)
 	DigestResponse(sums []node.Summary) ([]node.Summary, int, error)
+	OutlineRequest(arcs []ring.Arc, detail node.Detail) (gotArcs []ring.Arc, gotDetail node.Detail, size int, err error)
+	OutlineResponse(outlines []node.Outline) ([]node.Outline, int, error)
+	NameRequest(unnamed []node.Unnamed) ([]node.Unnamed, int, error)
+	NameResponse(entries []node.Entry) ([]node.Entry, int, error)
 	ListRequest(arc ring.Arc, from node.Cursor, limit int) (gotArc ring.Arc, gotFrom node.Cursor, gotLimit, size int, err error)
 	ListResponse(entries []node.Entry) ([]node.Entry, int, error)
 	DoRequest(op node.Op) (node.Op, int, error)
@@ -55,6 +59,10 @@ func (w *World) wireRequest(c *call) (size int) {
 		q.data.wants, size, err = x.FetchRequest(q.data.wants)
 	case MethodDigest:
 		q.data.arcs, size, err = x.DigestRequest(q.data.arcs)
+	case MethodOutline:
+		q.data.arcs, q.data.detail, size, err = x.OutlineRequest(q.data.arcs, q.data.detail)
+	case MethodName:
+		q.data.unnamed, size, err = x.NameRequest(q.data.unnamed)
 	case MethodList:
 		q.data.arc, q.data.cursor, q.data.limit, size, err = x.ListRequest(q.data.arc, q.data.cursor, q.data.limit)
 	case MethodDo:
@@ -87,6 +95,10 @@ func (w *World) wireAnswer(c *call) (size int) {
 		a.data.found, size, err = x.FetchResponse(a.data.found)
 	case c.method == MethodDigest:
 		a.data.sums, size, err = x.DigestResponse(a.data.sums)
+	case c.method == MethodOutline:
+		a.data.outlines, size, err = x.OutlineResponse(a.data.outlines)
+	case c.method == MethodName:
+		a.data.entries, size, err = x.NameResponse(a.data.entries)
 	case c.method == MethodList:
 		a.data.entries, size, err = x.ListResponse(a.data.entries)
 	case c.method == MethodDo:

@@ -44,10 +44,17 @@ func (c *counter) DigestRequest(a []ring.Arc) ([]ring.Arc, int, error)     { ret
 func (c *counter) DigestResponse(s []node.Summary) ([]node.Summary, int, error) {
 	return through(c, s)
 }
-func (c *counter) ListResponse(e []node.Entry) ([]node.Entry, int, error) { return through(c, e) }
-func (c *counter) DoRequest(op node.Op) (node.Op, int, error)             { return through(c, op) }
-func (c *counter) DoResponse(r node.Result) (node.Result, int, error)     { return through(c, r) }
-func (c *counter) Failure(answer error) (error, int, error)               { return through(c, answer) }
+
+func (c *counter) OutlineResponse(o []node.Outline) ([]node.Outline, int, error) {
+	return through(c, o)
+}
+
+func (c *counter) NameRequest(u []node.Unnamed) ([]node.Unnamed, int, error) { return through(c, u) }
+func (c *counter) NameResponse(e []node.Entry) ([]node.Entry, int, error)    { return through(c, e) }
+func (c *counter) ListResponse(e []node.Entry) ([]node.Entry, int, error)    { return through(c, e) }
+func (c *counter) DoRequest(op node.Op) (node.Op, int, error)                { return through(c, op) }
+func (c *counter) DoResponse(r node.Result) (node.Result, int, error)        { return through(c, r) }
+func (c *counter) Failure(answer error) (error, int, error)                  { return through(c, answer) }
 
 func (c *counter) NotifyRequest(to, from ring.Ref) (gotTo, gotFrom ring.Ref, size int, err error) {
 	size, err = c.count()
@@ -61,6 +68,11 @@ func (c *counter) ChangedRequest(to, from ring.Ref) (gotTo, gotFrom ring.Ref, si
 func (c *counter) RouteRequest(to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Ref, ring.ID, []ring.ID, int, error) {
 	size, err := c.count()
 	return to, id, avoid, size, err
+}
+
+func (c *counter) OutlineRequest(arcs []ring.Arc, detail node.Detail) ([]ring.Arc, node.Detail, int, error) {
+	size, err := c.count()
+	return arcs, detail, size, err
 }
 
 func (c *counter) ListRequest(arc ring.Arc, from node.Cursor, limit int) (ring.Arc, node.Cursor, int, int, error) {

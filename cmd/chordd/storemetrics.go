@@ -26,6 +26,10 @@ var pebbleFigures = []struct {
 		func(m store.Metrics) float64 { return float64(m.CorruptRecords) },
 	},
 	{
+		desc("store_tree_errors_total", "Leaves of the hash tree that a scrub found in disagreement with their records."), prometheus.CounterValue,
+		func(m store.Metrics) float64 { return float64(m.TreeErrors) },
+	},
+	{
 		desc("store_full", "1 if writes are refused for lack of space."), prometheus.GaugeValue,
 		func(m store.Metrics) float64 { return oneIf(m.Full) },
 	},

@@ -118,8 +118,8 @@ func TestCorruptTable(t *testing.T) {
 		t.Errorf("listed %d of %d, %v; %d are lost", len(entries), len(records), err, len(lost))
 	}
 	sums, err := s.Digest([]ring.Arc{ring.FullArc()})
-	if err != nil || sums[0] != summary(entries) {
-		t.Errorf("got digest %+v, %v, want %+v", sums, err, summary(entries))
+	if n := int(sums[0].Count); err != nil || n > len(records)-len(lost) || n < len(records)-4*len(lost) {
+		t.Errorf("got digest %+v, %v of %d records; %d are lost", sums, err, len(records), len(lost))
 	}
 	if got := apply(t, s, lost...); got[0] != lost[0].Version {
 		t.Errorf("got version %v, want %v", got[0], lost[0].Version)

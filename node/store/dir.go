@@ -138,6 +138,7 @@ func (d *Dir) load(opts DirOptions) error {
 		return err
 	}
 	d.id.Incarnation++
+	d.id.Format = identityFormat
 	err = d.save(d.id)
 	if isNoSpace(err) && os.Remove(filepath.Join(d.RecordsPath(), ballastName)) == nil {
 		err = d.save(d.id)

@@ -109,6 +109,34 @@ func files(t testing.TB, path string) string {
 	return all.String()
 }
 
+// A directory of format 1 is one of format 2 from the next start on: a program that knows no hash tree must not write to it any more.
+func TestDirIsBroughtUpToDate(t *testing.T) {
+	path := t.TempDir()
+	was, err := store.OpenDir(path, dirOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(was.SetFormat(1), was.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 2} {
+		content, err := os.ReadFile(filepath.Join(path, "chord.json"))
+		if err != nil || !bytes.Contains(content, fmt.Appendf(nil, "\"format\": %d,", want)) {
+			t.Errorf("%v, want format %d in %s", err, want, content)
+		}
+		d, err := store.OpenDir(path, dirOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Identity().Process != was.Identity().Process {
+			t.Error("another process")
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDirRefuses(t *testing.T) {
 	edit := func(from, to string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
@@ -133,7 +161,7 @@ func TestDirRefuses(t *testing.T) {
 	}{
 		{"another cluster", nil, func(o *store.DirOptions) { o.Cluster = [16]byte{1} }, []string{"cluster 0500", "not 0100"}},
 		{"other vnodes", nil, func(o *store.DirOptions) { o.VNodes = 8 }, []string{"vnodes 4, not 8", "start with vnodes 4"}},
-		{"newer format", edit(`"format": 1`, `"format": 2`), nil, []string{"format 2", "newer version"}},
+		{"newer format", edit(`"format": 2`, `"format": 3`), nil, []string{"format 3", "newer version"}},
 		{"flipped digit", edit(`"incarnation": 1`, `"incarnation": 5`), nil, []string{"chord.json is damaged", "checksum"}},
 		{"cut short", edit("\"vnodes\"", "\x00"), nil, []string{"chord.json is damaged"}},
 		{"short id", edit(`"process": "`, `"process": "00`), nil, []string{"chord.json is damaged"}},

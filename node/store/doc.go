@@ -4,6 +4,9 @@
 // Both stores order records by (ring.Hash(key), key), so that an arc of the ring is one contiguous range, or two where it passes
 // identifier 0. Both give the same [EntryHash] sums for the same records, which replicas of different kinds compare over the wire.
 //
+// Both keep a tree of these sums over the circle, so that a digest reads only what an arc has of two leaves of it. That of a Pebble is in memory,
+// with a checkpoint and a journal on disk.
+//
 // # What is durable when
 //
 // With SyncAlways, Apply and Drop of a Pebble return only when everything that their answer leans on has been synced:

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -23,6 +24,54 @@ func (p *Pebble) Raw(diskKey []byte) ([]byte, error) {
 
 // SetRaw overwrites what is under a disk key.
 func (p *Pebble) SetRaw(diskKey, raw []byte) error { return p.db.Set(diskKey, raw, pebble.Sync) }
+
+// Checkpoint writes the hash tree down, as a long journal does.
+func (p *Pebble) Checkpoint() error { return p.checkpoint() }
+
+// Leaves returns the number of leaves of the hash tree.
+func (p *Pebble) Leaves() int { return p.tree.root.leaves() }
+
+func (b *block) leaves() (n int) {
+	kids := b.kids.Load()
+	if kids == nil {
+		return 1
+	}
+	for i := range kids {
+		n += kids[i].leaves()
+	}
+	return n
+}
+
+// SpoilTree overwrites a part of the checkpoint on disk; what names it, as in pebble_tree.go.
+func (p *Pebble) SpoilTree(what byte) error {
+	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{metaSpace, what}, UpperBound: []byte{metaSpace, what + 1}})
+	if err != nil {
+		return err
+	}
+	if !it.First() {
+		return errors.Join(errors.New("nothing to spoil"), it.Close())
+	}
+	value := append([]byte(nil), it.Value()...)
+	value[len(value)/2] ^= 1
+	return errors.Join(p.db.Set(it.Key(), value, pebble.Sync), it.Close())
+}
+
+// MakeOld makes the store one of format 1, which knew no hash tree.
+func (p *Pebble) MakeOld() error {
+	return errors.Join(p.db.DeleteRange([]byte{metaSpace}, []byte{metaSpace + 1}, pebble.Sync),
+		p.db.Set(oldCountKey, make([]byte, 8), pebble.Sync))
+}
+
+// SetFormat rewrites chord.json as one of another format.
+func (d *Dir) SetFormat(format int) error { return d.update(func(id *identity) { id.Format = format }) }
+
+// Abandon ends the store as a crash does, without the last checkpoint of a Close.
+func (p *Pebble) Abandon() error {
+	p.stop()
+	p.helpers.Wait()
+	p.closed = true
+	return p.db.Close()
+}
 
 // Flush writes the memtables to tables.
 func (p *Pebble) Flush() error { return p.db.Flush() }

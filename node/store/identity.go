@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// identityFormat is the version of chord.json, and of everything else in a data directory.
-const identityFormat = 1
+// identityFormat is the version of chord.json, and of everything else in a data directory. A directory in an older format is brought to this one
+// when it is opened.
+//
+//	1  records, and a note of their number
+//	2  with a hash tree beside them, which whoever does not know it would let go wrong
+const identityFormat = 2
 
 // identity is the content of chord.json.
 type identity struct {

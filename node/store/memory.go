@@ -15,9 +15,8 @@ import (
 // Memory is a node.Store without a disk: what it holds is gone with the process. Its methods never fail, start no
 // goroutine and ask no clock, so that the simulator can use it. It keeps the slices of the records that it is given, and returns them.
 //
-// The circle is cut into shards by the first byte of the identifier, each with a lock, an ordered tree and the running sum of
-// its entries, so that a Digest reads only the shards at the ends of an arc. A small store is a single shard, because
-// the simulator has a million of them.
+// The circle is cut into shards by the first byte of the identifier, each with a lock, an ordered tree and its part of the hash
+// tree. A small store is a single shard, because the simulator has a million of them.
 type Memory struct {
 	table   atomic.Pointer[[]shard]
 	growing sync.Mutex
@@ -34,10 +33,10 @@ const (
 )
 
 type shard struct {
-	part  span // the identifiers that belong here
+	site  site // the identifiers that belong here
 	mu    sync.RWMutex
-	moved bool // to the shards of a larger table
-	sum   node.Summary
+	moved bool                // to the shards of a larger table
+	sums  block               // of what is stored
 	tree  *btree.BTreeG[leaf] // nil if nothing was ever stored
 	byKey map[string]*item    // the items of the tree; nil in a single shard, which is small enough to search
 }
@@ -71,7 +70,7 @@ func leafLess(a, b leaf) bool {
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
 	m := &Memory{}
-	m.table.Store(&[]shard{{part: spans(ring.FullArc())[0]}})
+	m.table.Store(&[]shard{{}})
 	return m
 }
 
@@ -116,10 +115,7 @@ func (m *Memory) grow() {
 	}
 	table := make([]shard, manyShards)
 	for i := range table {
-		first := ring.ID{byte(i)}
-		last := ring.ID{}.Prev()
-		last[0] = byte(i)
-		table[i].part = span{first, last}
+		table[i].site = site{prefix: uint64(i) << 56, depth: 2}
 		table[i].byKey = make(map[string]*item)
 	}
 	old[0].mu.Lock()
@@ -127,7 +123,7 @@ func (m *Memory) grow() {
 	old[0].tree.Ascend(func(l leaf) bool {
 		s := shardOf(table, l.id)
 		s.insert(l.item)
-		s.count(l.item, node.Version{})
+		s.count(deltaOf(l.id, l.key, node.Version{}, l.record.Version))
 		return true
 	})
 	old[0].moved, old[0].tree = true, nil
@@ -157,14 +153,36 @@ func (s *shard) insert(it *item) {
 	}
 }
 
-// count brings the sum up to date with an item that replaces one with the given version, zero if there was none.
-func (s *shard) count(it *item, was node.Version) {
-	s.sum.Hash += EntryHash(it.key, it.record.Version)
-	if was.IsZero() {
-		s.sum.Count++
+// count brings the hash tree up to date with a write.
+func (s *shard) count(d delta) {
+	leaf, at := s.sums.add(s.site, d)
+	for leaf.crowded(at) {
+		var sums [16]node.Summary
+		s.read(at.span(), func(it *item) {
+			sum := &sums[at.digit(prefixOf(it.id))]
+			sum.Count++
+			sum.Hash += EntryHash(it.key, it.record.Version)
+		})
+		leaf.split(&sums)
+		leaf, at = leaf.leaf(at, d.prefix) // records that are close to one another all go to one child
+	}
+	if d.count < 0 {
+		s.sums.join(s.site, d.prefix)
+	}
+}
+
+// read visits the shard's items in a span.
+func (s *shard) read(in span, visit func(*item)) {
+	if s.tree == nil {
 		return
 	}
-	s.sum.Hash -= EntryHash(it.key, was)
+	s.tree.AscendGreaterOrEqual(leafOf(&item{id: in.first}), func(l leaf) bool {
+		if in.last.Less(l.id) {
+			return false
+		}
+		visit(l.item)
+		return true
+	})
 }
 
 // Get implements node.Store.
@@ -231,7 +249,7 @@ func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
 	} else {
 		it.record = &stored
 	}
-	s.count(it, was)
+	s.count(deltaOf(id, it.key, was, stored.Version))
 	single := s.tree.Len()
 	s.mu.Unlock()
 	if was.IsZero() {
@@ -264,8 +282,7 @@ func (m *Memory) drop(id ring.ID, e node.Entry) bool {
 	}
 	s.tree.Delete(leafOf(found))
 	delete(s.byKey, string(e.Key))
-	s.sum.Count--
-	s.sum.Hash -= EntryHash(e.Key, e.Version)
+	s.count(deltaOf(id, e.Key, e.Version, node.Version{}))
 	return true
 }
 
@@ -280,7 +297,7 @@ func (m *Memory) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 		for more := true; more && len(entries) < limit; {
 			s := m.rlock(at.id)
 			at, more = s.page(at, part.last, min(pageSize, limit-len(entries)), func(r *node.Record) {
-				entries = append(entries, node.Entry{Key: r.Key, Version: r.Version})
+				entries = append(entries, node.Entry{Key: r.Key, Version: r.Version, Hash: EntryHash(r.Key, r.Version)})
 			})
 			s.mu.RUnlock()
 		}
@@ -301,29 +318,30 @@ func (m *Memory) Digest(arcs []ring.Arc) ([]node.Summary, error) {
 
 // digest adds what lies in a span.
 func (m *Memory) digest(part span, sum *node.Summary) {
-	at := place{id: part.first}
-	for more := true; more; {
-		s := m.rlock(at.id)
-		if whole := at.key == nil && at.id == s.part.first && !part.last.Less(s.part.last); whole {
-			sum.Count += s.sum.Count
-			sum.Hash += s.sum.Hash
-			at, more = place{id: s.part.last.Next()}, s.part.last != part.last
-		} else {
-			at, more = s.page(at, part.last, pageSize, func(r *node.Record) {
+	for at := part.first; ; {
+		s := m.rlock(at)
+		_ = s.sums.digest(s.site, part, sum, func(in span) error { // nothing that could fail
+			s.read(in, func(it *item) {
 				sum.Count++
-				sum.Hash += EntryHash(r.Key, r.Version)
+				sum.Hash += EntryHash(it.key, it.record.Version)
 			})
-		}
+			return nil
+		})
 		s.mu.RUnlock()
+		last := s.site.span().last
+		if !last.Less(part.last) {
+			return
+		}
+		at = last.Next()
 	}
 }
 
 // page visits at most n > 0 of the shard's records, from a place in the shard on, up to the identifier last. It returns the
 // place to go on from, which can lie in the next shard, and whether there may be more.
 func (s *shard) page(at place, last ring.ID, n int, visit func(*node.Record)) (next place, more bool) {
-	end := last
-	if s.part.last.Less(last) {
-		end = s.part.last
+	end := s.site.span().last
+	if last.Less(end) {
+		end = last
 	}
 	next, more = place{id: end.Next()}, end != last
 	if s.tree == nil {

@@ -26,6 +26,9 @@ type PebbleOptions struct {
 	// sudden, and to open a store on a full disk. 0 means no such file.
 	BallastBytes int64
 
+	// ScrubInterval is how long it takes to read all records once, in the background, to find those that the disk has spoilt. 0 means never.
+	ScrubInterval time.Duration
+
 	Log zerolog.Logger
 	// Fatal is called when the store cannot go on, such as after a failed sync of the log, which must not be repeated: what the operating
 	// system kept of it is unknown. The process should end, and open the store again. The default panics. If Fatal returns, every call
@@ -40,7 +43,7 @@ func DefaultPebbleOptions() PebbleOptions {
 	return PebbleOptions{
 		Sync: SyncAlways, SyncEvery: 100 * time.Millisecond,
 		CacheBytes: 64 << 20, MemTableBytes: 32 << 20,
-		ReserveBytes: 64 << 20, BallastBytes: 32 << 20,
+		ReserveBytes: 64 << 20, BallastBytes: 32 << 20, ScrubInterval: 24 * time.Hour,
 		Log: zerolog.Nop(),
 	}
 }
@@ -66,6 +69,9 @@ func (o PebbleOptions) Validate() error {
 	}
 	if o.BallastBytes < 0 {
 		bad("ballast: %d bytes, want at least 0", o.BallastBytes)
+	}
+	if o.ScrubInterval < 0 {
+		bad("scrub interval: %v, want at least 0", o.ScrubInterval)
 	}
 	return errors.Join(errs...)
 }

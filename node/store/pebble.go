@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,15 +29,14 @@ type Pebble struct {
 	dirty   atomic.Bool           // something was committed since the last sync, with SyncInterval
 	broken  atomic.Pointer[error] // why the store cannot go on
 
-	records  atomic.Int64 // while counted is false: the difference to what was there at opening
-	counted  atomic.Bool
-	noted    atomic.Bool // countKey is there
+	tree     treeState
 	stop     context.CancelFunc
 	helpers  sync.WaitGroup
 	closed   bool
 	closedMu sync.Mutex
 
 	corrupt    atomic.Int64
+	treeErrors atomic.Int64
 	corruptLog zerolog.Logger // at most some lines a second
 	slowOps    atomic.Int64
 	stalls     atomic.Int64
@@ -46,17 +44,13 @@ type Pebble struct {
 
 var _ node.Store = (*Pebble)(nil)
 
-// countKey holds the number of records while the store is closed.
-var countKey = []byte{metaSpace, 'n'}
-
 // slowDisk is how long a disk operation may take without a line in the log.
 const slowDisk = 5 * time.Second
 
 // OpenPebble opens the store in a directory of its own, and makes both if there is none. The error wraps node.ErrStore, or
 // node.ErrStoreFull if there is too little room even to open it.
 //
-// After a clean Close, Stats knows the number of records at once; after a crash they are counted in the background first, which takes
-// a second for some million of them.
+// A store that was made before there were hash trees is read through first, which takes a second for some million records.
 func OpenPebble(dir string, opts PebbleOptions) (*Pebble, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: options: %w", node.ErrStore, err)
@@ -93,60 +87,19 @@ func (p *Pebble) open() error {
 	if err := p.space.opened(); err != nil {
 		return errors.Join(err, db.Close())
 	}
+	if err := p.openTree(); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	if err := p.startCount(ctx); err != nil {
-		stop()
-		return errors.Join(err, db.Close())
+	p.helpers.Go(func() { p.tend(ctx) })
+	if p.opts.ScrubInterval > 0 {
+		p.helpers.Go(func() { p.scrubAlways(ctx, p.opts.ScrubInterval) })
 	}
 	if p.opts.Sync == SyncInterval {
 		p.helpers.Go(func() { p.syncEvery(ctx, p.opts.SyncEvery) })
 	}
 	return nil
-}
-
-// startCount finds out how many records there are: from the note of a clean Close, which the first commit deletes, or by counting
-// what is there now while others write already.
-func (p *Pebble) startCount(ctx context.Context) error {
-	raw, closer, err := p.db.Get(countKey)
-	if errors.Is(err, pebble.ErrNotFound) {
-		snapshot := p.db.NewSnapshot()
-		p.helpers.Go(func() { p.count(ctx, snapshot) })
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	p.records.Store(int64(binary.BigEndian.Uint64(raw)))
-	p.counted.Store(true)
-	p.noted.Store(true)
-	return closer.Close()
-}
-
-// count adds the records of a snapshot, which is that of the opening, to what has changed since.
-func (p *Pebble) count(ctx context.Context, snapshot *pebble.Snapshot) {
-	n, err := countRecords(ctx, snapshot)
-	if err = errors.Join(err, snapshot.Close()); err != nil {
-		if ctx.Err() == nil {
-			p.opts.Log.Warn().Err(err).Msg("cannot count the records")
-		}
-		return
-	}
-	p.records.Add(n)
-	p.counted.Store(true)
-}
-
-func countRecords(ctx context.Context, snapshot *pebble.Snapshot) (n int64, err error) {
-	it, err := snapshot.NewIter(&pebble.IterOptions{LowerBound: []byte{recordSpace}, UpperBound: []byte{recordSpace + 1}})
-	if err != nil {
-		return 0, err
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		if n++; n%4096 == 0 && ctx.Err() != nil {
-			return 0, errors.Join(ctx.Err(), it.Close())
-		}
-	}
-	return n, it.Close()
 }
 
 // syncEvery syncs the log at every interval in which something was written.
@@ -207,11 +160,9 @@ func storeError(what string, err error) error {
 
 // Stats implements node.Store.
 func (p *Pebble) Stats() node.StoreStats {
-	s := node.StoreStats{Records: -1, DiskBytes: int64(p.db.Metrics().DiskSpaceUsage()), FreeBytes: p.space.freeBytes()}
-	if p.counted.Load() {
-		s.Records = p.records.Load()
+	return node.StoreStats{
+		Records: p.tree.root.count.Load(), DiskBytes: int64(p.db.Metrics().DiskSpaceUsage()), FreeBytes: p.space.freeBytes(),
 	}
-	return s
 }
 
 // Writable implements node.Store.
@@ -233,8 +184,8 @@ func (p *Pebble) Close() error {
 	p.stop()
 	p.helpers.Wait()
 	var err error
-	if p.broken.Load() == nil && p.space.admit(0) == nil {
-		err = p.noteCount()
+	if p.broken.Load() == nil && p.space.admit(0) == nil && p.tree.number.Load() != p.tree.saved.Load() {
+		err = p.checkpoint()
 	}
 	p.space.close()
 	err = errors.Join(err, p.db.Close())
@@ -245,12 +196,4 @@ func (p *Pebble) Close() error {
 		return storeError("close "+p.dir, err)
 	}
 	return nil
-}
-
-// noteCount leaves the number of records for the next opening.
-func (p *Pebble) noteCount() error {
-	if !p.counted.Load() || p.noted.Load() {
-		return nil
-	}
-	return p.db.Set(countKey, binary.BigEndian.AppendUint64(nil, uint64(p.records.Load())), pebble.Sync)
 }

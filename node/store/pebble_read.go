@@ -29,6 +29,7 @@ func (p *Pebble) Get(key []byte) (r node.Record, ok bool, err error) {
 	if err != nil {
 		if isCorrupt(err) {
 			p.sawCorrupt(diskKey, err)
+			p.exclude(diskKey)
 		}
 		return node.Record{}, false, storeError(fmt.Sprintf("get %q", key), err)
 	}
@@ -40,22 +41,18 @@ func (p *Pebble) Version(key []byte) (node.Version, error) {
 	if err := p.usable(); err != nil {
 		return node.Version{}, err
 	}
-	v, _, err := p.version(appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key))
+	v, err := p.versionIn(p.db, appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key))
 	if err != nil {
 		return node.Version{}, storeError(fmt.Sprintf("version of %q", key), err)
 	}
 	return v, nil
 }
 
-func (p *Pebble) version(diskKey []byte) (v node.Version, exists bool, err error) {
-	return p.versionIn(p.db, diskKey)
-}
-
-// versionIn returns the version under a disk key. A corrupt record exists, with the version zero.
-func (p *Pebble) versionIn(in pebble.Reader, diskKey []byte) (v node.Version, exists bool, err error) {
+// versionIn returns the version under a disk key, zero if there is none. A corrupt record has none, and is not in the hash tree any more.
+func (p *Pebble) versionIn(in pebble.Reader, diskKey []byte) (v node.Version, err error) {
 	raw, closer, err := in.Get(diskKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return node.Version{}, false, nil
+		return node.Version{}, nil
 	}
 	if err == nil {
 		v, err = decodeVersion(diskKey, raw)
@@ -63,9 +60,10 @@ func (p *Pebble) versionIn(in pebble.Reader, diskKey []byte) (v node.Version, ex
 	}
 	if isCorrupt(err) {
 		p.sawCorrupt(diskKey, err)
-		return node.Version{}, true, nil
+		p.exclude(diskKey)
+		return node.Version{}, nil
 	}
-	return v, err == nil, err
+	return v, err
 }
 
 // isCorrupt reports a record, or a block of a table, that fails its checksum.
@@ -90,9 +88,9 @@ func (p *Pebble) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 			at = place{id: part.first}
 		}
 		err := p.scan(at, part.last, func(key []byte, v node.Version) bool {
-			entries = append(entries, node.Entry{Key: bytes.Clone(key), Version: v})
+			entries = append(entries, node.Entry{Key: bytes.Clone(key), Version: v, Hash: EntryHash(key, v)})
 			return len(entries) < limit
-		})
+		}, p.exclude)
 		if err != nil {
 			return nil, storeError(fmt.Sprintf("list %v", arc), err)
 		}
@@ -106,27 +104,53 @@ func (p *Pebble) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, 
 	return entries, nil
 }
 
-// Digest implements node.Store. It reads the arcs through, checksums included: every comparison of replicas is a scrub of the
-// disk as well.
+// Digest implements node.Store. It reads, checksums included, only what an arc has of the two leaves of the hash tree at its ends.
 func (p *Pebble) Digest(arcs []ring.Arc) ([]node.Summary, error) {
+	if err := p.usable(); err != nil {
+		return nil, err
+	}
+	edges := edgeReader{p: p}
 	sums := make([]node.Summary, len(arcs))
+	var err error
 	for i, arc := range arcs {
-		sum := &sums[i]
 		for _, part := range spans(arc) {
-			err := p.scan(place{id: part.first}, part.last, func(key []byte, v node.Version) bool {
-				sum.Count++
-				sum.Hash += EntryHash(key, v)
-				return true
-			})
-			if err != nil {
-				return nil, storeError(fmt.Sprintf("digest %v", arc), err)
-			}
+			err = errors.Join(err, p.tree.root.digest(site{}, part, &sums[i], func(in span) error { return edges.add(in, &sums[i]) }))
 		}
 	}
-	if err := p.syncSeen(); err != nil {
+	if err = errors.Join(err, edges.close(), p.syncSeen()); err != nil {
 		return nil, storeError("digest", err)
 	}
 	return sums, nil
+}
+
+// edgeReader adds up records, with one iterator for all it reads.
+type edgeReader struct {
+	p  *Pebble
+	it *pebble.Iterator // nil until there is something to read
+}
+
+func (r *edgeReader) add(in span, sum *node.Summary) (err error) {
+	lower, upper := diskBounds(place{id: in.first}, in.last)
+	if r.it == nil {
+		r.it, err = r.p.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			return err
+		}
+	} else {
+		r.it.SetBounds(lower, upper)
+	}
+	return r.p.walk(r.it, lower, in.last, func(key []byte, v node.Version) bool {
+		sum.Count++
+		sum.Hash += EntryHash(key, v)
+		return true
+	}, r.p.exclude)
+}
+
+func (r *edgeReader) close() error {
+	if r.it == nil {
+		return nil
+	}
+	return r.it.Close()
 }
 
 // syncSeen returns when what was seen before is synced. Writes are seen before they are, and whoever hears of a record from Digest or List may drop his
@@ -140,28 +164,38 @@ func (p *Pebble) syncSeen() error {
 	return nil
 }
 
-// scan visits the sound records from a place on, up to the identifier last, until visit returns false. key is only
-// valid during the visit.
-func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Version) bool) error {
-	if err := p.usable(); err != nil {
-		return err
-	}
-	upper := []byte{recordSpace + 1}
+// diskBounds returns the disk keys from a place on, up to the identifier last: the first one, and the one behind the last.
+func diskBounds(at place, last ring.ID) (lower, upper []byte) {
+	upper = []byte{recordSpace + 1}
 	if next := last.Next(); !next.IsZero() {
 		upper = appendDiskKey(nil, next, nil)
 	}
-	lower := appendDiskKey(nil, at.id, at.key)
+	lower = appendDiskKey(nil, at.id, at.key)
 	if at.key != nil {
 		lower = append(lower, 0) // the next possible key
 	}
+	return lower, upper
+}
+
+// scan visits the sound records from a place on, up to the identifier last, until visit returns false, and the disk keys of corrupt ones. Keys are
+// only valid during the visit.
+func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(diskKey []byte)) error {
+	if err := p.usable(); err != nil {
+		return err
+	}
+	lower, upper := diskBounds(at, last)
 	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.walk(it, lower, last, visit), it.Close())
+	return errors.Join(p.walk(it, lower, last, visit, corrupt), it.Close())
 }
 
-func (p *Pebble) walk(it *pebble.Iterator, from []byte, last ring.ID, visit func(key []byte, v node.Version) bool) error {
+// walk is scan with an iterator of which lower is the first key.
+func (p *Pebble) walk(
+	it *pebble.Iterator, lower []byte, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(diskKey []byte),
+) error {
+	from := bytes.Clone(lower)
 	start, seen := ring.ID(from[1:keyOverhead]), 0
 	for ok := it.SeekGE(from); ; {
 		for ; ok; ok = it.Next() {
@@ -170,6 +204,7 @@ func (p *Pebble) walk(it *pebble.Iterator, from []byte, last ring.ID, visit func
 			v, err := p.iteratorVersion(it)
 			if isCorrupt(err) {
 				p.sawCorrupt(from, err)
+				corrupt(from)
 				continue
 			}
 			if err != nil {
@@ -184,6 +219,7 @@ func (p *Pebble) walk(it *pebble.Iterator, from []byte, last ring.ID, visit func
 			return err
 		}
 		p.sawCorrupt(from, err)
+		corrupt(from)
 		at := ring.ID(from[1:keyOverhead])
 		if ok = skipCorrupt(it, at, last, log2(ring.Distance(start, at))-bits.Len(uint(seen))); !ok {
 			return nil

@@ -27,8 +27,8 @@ type stripe struct {
 	unsynced atomic.Int64 // commits under this stripe that are visible and not synced yet
 }
 
-// lockStripes locks the stripes of the identifiers, in the one order that all take, and returns them.
-func (p *Pebble) lockStripes(ids []ring.ID) []*stripe {
+// lockStripes begins a change of keys with these identifiers, at least one: it locks their stripes, in the one order that all take.
+func (p *Pebble) lockStripes(ids []ring.ID) *change {
 	numbers := make([]uint16, len(ids))
 	for i, id := range ids {
 		// The last bytes: the first ones are much alike in all that a process holds.
@@ -36,12 +36,12 @@ func (p *Pebble) lockStripes(ids []ring.ID) []*stripe {
 	}
 	slices.Sort(numbers)
 	numbers = slices.Compact(numbers)
-	locked := make([]*stripe, len(numbers))
+	c := &change{deltas: make([]delta, 0, len(ids)), stripes: make([]*stripe, len(numbers)), lane: &p.tree.lanes[numbers[0]%laneCount]}
 	for i, n := range numbers {
-		locked[i] = &p.stripes[n]
-		locked[i].mu.Lock()
+		c.stripes[i] = &p.stripes[n]
+		c.stripes[i].mu.Lock()
 	}
-	return locked
+	return c
 }
 
 func unlock(stripes []*stripe) {
@@ -53,9 +53,10 @@ func unlock(stripes []*stripe) {
 // change is one commit from the decision to the disk.
 type change struct {
 	stripes []*stripe
+	lane    *lane
 	batch   *pebble.Batch
-	added   int64 // records more than before
-	waits   bool  // it is committed, and its sync to be waited for
+	deltas  []delta // of the hash tree
+	waits   bool    // it is committed, and its sync to be waited for
 }
 
 // commit makes the batch visible and gives it its place in the log. The stripes are locked before, and not any more after.
@@ -64,19 +65,27 @@ func (p *Pebble) commit(c *change) error {
 	if c.batch.Empty() && !p.leans(c) {
 		return nil
 	}
-	if p.noted.Load() {
-		// Whatever comes after a commit that deletes the note has that commit before it in the log.
-		if err := c.batch.Delete(countKey, nil); err != nil {
+	c.lane.RLock()
+	defer c.lane.RUnlock()
+	if len(c.deltas) > 0 {
+		if err := p.tree.journal(c.batch, c.deltas); err != nil {
 			return err
 		}
 	}
+	if err := p.publish(c); err != nil {
+		return err
+	}
+	p.tree.add(c.deltas)
+	return nil
+}
+
+// publish makes the batch visible.
+func (p *Pebble) publish(c *change) error {
 	if p.opts.Sync != SyncAlways {
 		if err := p.db.Apply(c.batch, pebble.NoSync); err != nil {
 			return err
 		}
 		p.dirty.Store(true)
-		p.noted.Store(false)
-		p.records.Add(c.added)
 		return nil
 	}
 	if c.batch.Empty() {
@@ -89,12 +98,7 @@ func (p *Pebble) commit(c *change) error {
 		s.unsynced.Add(1)
 	}
 	c.waits = true
-	if err := p.db.ApplyNoSyncWait(c.batch, pebble.Sync); err != nil {
-		return err
-	}
-	p.noted.Store(false)
-	p.records.Add(c.added)
-	return nil
+	return p.db.ApplyNoSyncWait(c.batch, pebble.Sync)
 }
 
 // leans reports whether what was found under the stripes may not be synced yet. Without SyncAlways, nothing ever counts as unsynced.
@@ -168,26 +172,25 @@ func (p *Pebble) applyChunk(records []node.Record, slots []slot, versions []node
 	for i := range slots {
 		ids[i] = slots[i].id
 	}
-	c := &change{stripes: p.lockStripes(ids), batch: p.db.NewBatch()}
+	c := p.lockStripes(ids)
+	c.batch = p.db.NewBatch()
 	var diskKey []byte
 	for len(slots) > 0 {
 		same := slots[:sameKey(records, slots)]
 		slots = slots[len(same):]
 		r := &records[same[0].record]
 		diskKey = appendDiskKey(diskKey[:0], same[0].id, r.Key)
-		stored, exists, err := p.version(diskKey)
+		stored, err := p.versionIn(p.db, diskKey)
 		if err != nil {
 			unlock(c.stripes)
 			return nil, errors.Join(err, c.batch.Close())
 		}
 		if r.Version.Newer(stored) {
+			c.deltas = append(c.deltas, deltaOf(same[0].id, r.Key, stored, r.Version))
 			stored = r.Version
 			if err := put(c.batch, diskKey, r); err != nil {
 				unlock(c.stripes)
 				return nil, errors.Join(err, c.batch.Close())
-			}
-			if !exists {
-				c.added++
 			}
 		}
 		for _, s := range same {
@@ -230,7 +233,7 @@ func (p *Pebble) Drop(entries []node.Entry) (int, error) {
 			failed = err
 			break
 		}
-		dropped -= int(c.added)
+		dropped += len(c.deltas)
 		changes = append(changes, c)
 	}
 	if err := errors.Join(failed, p.settleAll(changes)); err != nil {
@@ -245,13 +248,14 @@ func (p *Pebble) dropChunk(entries []node.Entry) (*change, error) {
 	for i := range entries {
 		ids[i] = ring.Hash(entries[i].Key)
 	}
-	c := &change{stripes: p.lockStripes(ids), batch: p.db.NewIndexedBatch()}
+	c := p.lockStripes(ids)
+	c.batch = p.db.NewIndexedBatch()
 	var diskKey []byte
 	for i, e := range entries {
 		diskKey = appendDiskKey(diskKey[:0], ids[i], e.Key)
-		stored, _, err := p.versionIn(c.batch, diskKey)
+		stored, err := p.versionIn(c.batch, diskKey)
 		if err == nil && !stored.IsZero() && stored == e.Version {
-			c.added--
+			c.deltas = append(c.deltas, deltaOf(ids[i], e.Key, stored, node.Version{}))
 			err = c.batch.Delete(diskKey, nil)
 		}
 		if err != nil {

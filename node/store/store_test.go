@@ -247,7 +247,9 @@ func summary(entries []node.Entry) (s node.Summary) {
 }
 
 func equalEntries(a, b []node.Entry) bool {
-	return slices.EqualFunc(a, b, func(x, y node.Entry) bool { return bytes.Equal(x.Key, y.Key) && x.Version == y.Version })
+	return slices.EqualFunc(a, b, func(x, y node.Entry) bool {
+		return bytes.Equal(x.Key, y.Key) && x.Version == y.Version && x.Hash == store.EntryHash(y.Key, y.Version)
+	})
 }
 
 // arcs returns arcs of all shapes around the records, which are in ring order.

@@ -441,6 +441,240 @@ func (x *DigestResponse) GetSummaries() []*Summary {
 	return nil
 }
 
+type OutlineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each arc: the number of a block of the binary tree over the circle, which is a one and then the bits that its identifiers
+	// begin with; or 0 for the next of arcs.
+	Blocks        []uint64 `protobuf:"varint,1,rep,packed,name=blocks,proto3" json:"blocks,omitempty"`
+	Arcs          []*Arc   `protobuf:"bytes,2,rep,name=arcs,proto3" json:"arcs,omitempty"`
+	Bits          uint32   `protobuf:"varint,3,opt,name=bits,proto3" json:"bits,omitempty"`       // an arc is split at the blocks of a tree with 2^bits children a node: 2 or 4
+	Records       uint32   `protobuf:"varint,4,opt,name=records,proto3" json:"records,omitempty"` // an arc with more than this is split
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutlineRequest) Reset() {
+	*x = OutlineRequest{}
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutlineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutlineRequest) ProtoMessage() {}
+
+func (x *OutlineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutlineRequest.ProtoReflect.Descriptor instead.
+func (*OutlineRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OutlineRequest) GetBlocks() []uint64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *OutlineRequest) GetArcs() []*Arc {
+	if x != nil {
+		return x.Arcs
+	}
+	return nil
+}
+
+func (x *OutlineRequest) GetBits() uint32 {
+	if x != nil {
+		return x.Bits
+	}
+	return 0
+}
+
+func (x *OutlineRequest) GetRecords() uint32 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+type OutlineResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Counts        []uint32               `protobuf:"varint,1,rep,packed,name=counts,proto3" json:"counts,omitempty"`  // of the hashes of each arc, times 2; plus 1 if they are of its parts and not of its records
+	Hashes        []uint64               `protobuf:"fixed64,2,rep,packed,name=hashes,proto3" json:"hashes,omitempty"` // of all arcs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutlineResponse) Reset() {
+	*x = OutlineResponse{}
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutlineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutlineResponse) ProtoMessage() {}
+
+func (x *OutlineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutlineResponse.ProtoReflect.Descriptor instead.
+func (*OutlineResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OutlineResponse) GetCounts() []uint32 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *OutlineResponse) GetHashes() []uint64 {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+type NameRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blocks        []uint64               `protobuf:"varint,1,rep,packed,name=blocks,proto3" json:"blocks,omitempty"` // as in OutlineRequest
+	Arcs          []*Arc                 `protobuf:"bytes,2,rep,name=arcs,proto3" json:"arcs,omitempty"`
+	Counts        []uint32               `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"` // of the hashes of each arc
+	Hashes        []uint64               `protobuf:"fixed64,4,rep,packed,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameRequest) Reset() {
+	*x = NameRequest{}
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameRequest) ProtoMessage() {}
+
+func (x *NameRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameRequest.ProtoReflect.Descriptor instead.
+func (*NameRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *NameRequest) GetBlocks() []uint64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *NameRequest) GetArcs() []*Arc {
+	if x != nil {
+		return x.Arcs
+	}
+	return nil
+}
+
+func (x *NameRequest) GetCounts() []uint32 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *NameRequest) GetHashes() []uint64 {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+type NameResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"` // of what is still there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NameResponse) Reset() {
+	*x = NameResponse{}
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NameResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NameResponse) ProtoMessage() {}
+
+func (x *NameResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NameResponse.ProtoReflect.Descriptor instead.
+func (*NameResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *NameResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type ListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Arc           *Arc                   `protobuf:"bytes,1,opt,name=arc,proto3" json:"arc,omitempty"`
@@ -452,7 +686,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +698,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +711,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRequest) GetArc() *Arc {
@@ -511,7 +745,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +757,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +770,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Entry) GetKey() []byte {
@@ -562,7 +796,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +808,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +821,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListResponse) GetEntries() []*Entry {
@@ -609,7 +843,7 @@ type ReplicaCall struct {
 
 func (x *ReplicaCall) Reset() {
 	*x = ReplicaCall{}
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +855,7 @@ func (x *ReplicaCall) String() string {
 func (*ReplicaCall) ProtoMessage() {}
 
 func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +868,7 @@ func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaCall.ProtoReflect.Descriptor instead.
 func (*ReplicaCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReplicaCall) GetSeq() uint64 {
@@ -671,7 +905,7 @@ type ReplicaReply struct {
 
 func (x *ReplicaReply) Reset() {
 	*x = ReplicaReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +917,7 @@ func (x *ReplicaReply) String() string {
 func (*ReplicaReply) ProtoMessage() {}
 
 func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +930,7 @@ func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaReply.ProtoReflect.Descriptor instead.
 func (*ReplicaReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReplicaReply) GetSeq() uint64 {
@@ -736,7 +970,7 @@ type ReplicaBatch struct {
 
 func (x *ReplicaBatch) Reset() {
 	*x = ReplicaBatch{}
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +982,7 @@ func (x *ReplicaBatch) String() string {
 func (*ReplicaBatch) ProtoMessage() {}
 
 func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +995,7 @@ func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatch.ProtoReflect.Descriptor instead.
 func (*ReplicaBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReplicaBatch) GetCalls() []*ReplicaCall {
@@ -780,7 +1014,7 @@ type ReplicaBatchReply struct {
 
 func (x *ReplicaBatchReply) Reset() {
 	*x = ReplicaBatchReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +1026,7 @@ func (x *ReplicaBatchReply) String() string {
 func (*ReplicaBatchReply) ProtoMessage() {}
 
 func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +1039,7 @@ func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatchReply.ProtoReflect.Descriptor instead.
 func (*ReplicaBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplicaBatchReply) GetReplies() []*ReplicaReply {
@@ -840,7 +1074,22 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\x06R\x04hash\"A\n" +
 	"\x0eDigestResponse\x12/\n" +
-	"\tsummaries\x18\x01 \x03(\v2\x11.chord.v1.SummaryR\tsummaries\"_\n" +
+	"\tsummaries\x18\x01 \x03(\v2\x11.chord.v1.SummaryR\tsummaries\"y\n" +
+	"\x0eOutlineRequest\x12\x16\n" +
+	"\x06blocks\x18\x01 \x03(\x04R\x06blocks\x12!\n" +
+	"\x04arcs\x18\x02 \x03(\v2\r.chord.v1.ArcR\x04arcs\x12\x12\n" +
+	"\x04bits\x18\x03 \x01(\rR\x04bits\x12\x18\n" +
+	"\arecords\x18\x04 \x01(\rR\arecords\"A\n" +
+	"\x0fOutlineResponse\x12\x16\n" +
+	"\x06counts\x18\x01 \x03(\rR\x06counts\x12\x16\n" +
+	"\x06hashes\x18\x02 \x03(\x06R\x06hashes\"x\n" +
+	"\vNameRequest\x12\x16\n" +
+	"\x06blocks\x18\x01 \x03(\x04R\x06blocks\x12!\n" +
+	"\x04arcs\x18\x02 \x03(\v2\r.chord.v1.ArcR\x04arcs\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\rR\x06counts\x12\x16\n" +
+	"\x06hashes\x18\x04 \x03(\x06R\x06hashes\"9\n" +
+	"\fNameResponse\x12)\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"_\n" +
 	"\vListRequest\x12\x1f\n" +
 	"\x03arc\x18\x01 \x01(\v2\r.chord.v1.ArcR\x03arc\x12\x19\n" +
 	"\bfrom_key\x18\x02 \x01(\fR\afromKey\x12\x14\n" +
@@ -862,11 +1111,13 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\fReplicaBatch\x12+\n" +
 	"\x05calls\x18\x01 \x03(\v2\x15.chord.v1.ReplicaCallR\x05calls\"E\n" +
 	"\x11ReplicaBatchReply\x120\n" +
-	"\areplies\x18\x01 \x03(\v2\x16.chord.v1.ReplicaReplyR\areplies2\xba\x02\n" +
+	"\areplies\x18\x01 \x03(\v2\x16.chord.v1.ReplicaReplyR\areplies2\xb1\x03\n" +
 	"\x0eReplicaService\x128\n" +
 	"\x05Apply\x12\x16.chord.v1.ApplyRequest\x1a\x17.chord.v1.ApplyResponse\x128\n" +
 	"\x05Fetch\x12\x16.chord.v1.FetchRequest\x1a\x17.chord.v1.FetchResponse\x12;\n" +
-	"\x06Digest\x12\x17.chord.v1.DigestRequest\x1a\x18.chord.v1.DigestResponse\x125\n" +
+	"\x06Digest\x12\x17.chord.v1.DigestRequest\x1a\x18.chord.v1.DigestResponse\x12>\n" +
+	"\aOutline\x12\x18.chord.v1.OutlineRequest\x1a\x19.chord.v1.OutlineResponse\x125\n" +
+	"\x04Name\x12\x15.chord.v1.NameRequest\x1a\x16.chord.v1.NameResponse\x125\n" +
 	"\x04List\x12\x15.chord.v1.ListRequest\x1a\x16.chord.v1.ListResponse\x12@\n" +
 	"\x05Batch\x12\x16.chord.v1.ReplicaBatch\x1a\x1b.chord.v1.ReplicaBatchReply(\x010\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
@@ -882,7 +1133,7 @@ func file_chord_v1_replica_proto_rawDescGZIP() []byte {
 	return file_chord_v1_replica_proto_rawDescData
 }
 
-var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_chord_v1_replica_proto_goTypes = []any{
 	(*ApplyRequest)(nil),      // 0: chord.v1.ApplyRequest
 	(*ApplyResponse)(nil),     // 1: chord.v1.ApplyResponse
@@ -893,53 +1144,64 @@ var file_chord_v1_replica_proto_goTypes = []any{
 	(*DigestRequest)(nil),     // 6: chord.v1.DigestRequest
 	(*Summary)(nil),           // 7: chord.v1.Summary
 	(*DigestResponse)(nil),    // 8: chord.v1.DigestResponse
-	(*ListRequest)(nil),       // 9: chord.v1.ListRequest
-	(*Entry)(nil),             // 10: chord.v1.Entry
-	(*ListResponse)(nil),      // 11: chord.v1.ListResponse
-	(*ReplicaCall)(nil),       // 12: chord.v1.ReplicaCall
-	(*ReplicaReply)(nil),      // 13: chord.v1.ReplicaReply
-	(*ReplicaBatch)(nil),      // 14: chord.v1.ReplicaBatch
-	(*ReplicaBatchReply)(nil), // 15: chord.v1.ReplicaBatchReply
-	(*Record)(nil),            // 16: chord.v1.Record
-	(*Version)(nil),           // 17: chord.v1.Version
-	(*Arc)(nil),               // 18: chord.v1.Arc
-	(*ItemError)(nil),         // 19: chord.v1.ItemError
+	(*OutlineRequest)(nil),    // 9: chord.v1.OutlineRequest
+	(*OutlineResponse)(nil),   // 10: chord.v1.OutlineResponse
+	(*NameRequest)(nil),       // 11: chord.v1.NameRequest
+	(*NameResponse)(nil),      // 12: chord.v1.NameResponse
+	(*ListRequest)(nil),       // 13: chord.v1.ListRequest
+	(*Entry)(nil),             // 14: chord.v1.Entry
+	(*ListResponse)(nil),      // 15: chord.v1.ListResponse
+	(*ReplicaCall)(nil),       // 16: chord.v1.ReplicaCall
+	(*ReplicaReply)(nil),      // 17: chord.v1.ReplicaReply
+	(*ReplicaBatch)(nil),      // 18: chord.v1.ReplicaBatch
+	(*ReplicaBatchReply)(nil), // 19: chord.v1.ReplicaBatchReply
+	(*Record)(nil),            // 20: chord.v1.Record
+	(*Version)(nil),           // 21: chord.v1.Version
+	(*Arc)(nil),               // 22: chord.v1.Arc
+	(*ItemError)(nil),         // 23: chord.v1.ItemError
 }
 var file_chord_v1_replica_proto_depIdxs = []int32{
-	16, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
-	17, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
-	17, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
+	20, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
+	21, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
+	21, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
 	2,  // 3: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
-	17, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
-	16, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
+	21, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
+	20, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
 	4,  // 6: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
-	18, // 7: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
+	22, // 7: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
 	7,  // 8: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
-	18, // 9: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
-	17, // 10: chord.v1.Entry.version:type_name -> chord.v1.Version
-	10, // 11: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	16, // 12: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
-	2,  // 13: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
-	17, // 14: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
-	4,  // 15: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
-	19, // 16: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
-	12, // 17: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
-	13, // 18: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
-	0,  // 19: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
-	3,  // 20: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
-	6,  // 21: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
-	9,  // 22: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
-	14, // 23: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
-	1,  // 24: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
-	5,  // 25: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
-	8,  // 26: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
-	11, // 27: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
-	15, // 28: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	22, // 9: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
+	22, // 10: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
+	14, // 11: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
+	22, // 12: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
+	21, // 13: chord.v1.Entry.version:type_name -> chord.v1.Version
+	14, // 14: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
+	20, // 15: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	2,  // 16: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	21, // 17: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	4,  // 18: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
+	23, // 19: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
+	16, // 20: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
+	17, // 21: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
+	0,  // 22: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
+	3,  // 23: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
+	6,  // 24: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
+	9,  // 25: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
+	11, // 26: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
+	13, // 27: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
+	18, // 28: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
+	1,  // 29: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
+	5,  // 30: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
+	8,  // 31: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
+	10, // 32: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
+	12, // 33: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
+	15, // 34: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
+	19, // 35: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_replica_proto_init() }
@@ -954,7 +1216,7 @@ func file_chord_v1_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_replica_proto_rawDesc), len(file_chord_v1_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

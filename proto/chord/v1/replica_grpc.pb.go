@@ -19,11 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ReplicaService_Apply_FullMethodName  = "/chord.v1.ReplicaService/Apply"
-	ReplicaService_Fetch_FullMethodName  = "/chord.v1.ReplicaService/Fetch"
-	ReplicaService_Digest_FullMethodName = "/chord.v1.ReplicaService/Digest"
-	ReplicaService_List_FullMethodName   = "/chord.v1.ReplicaService/List"
-	ReplicaService_Batch_FullMethodName  = "/chord.v1.ReplicaService/Batch"
+	ReplicaService_Apply_FullMethodName   = "/chord.v1.ReplicaService/Apply"
+	ReplicaService_Fetch_FullMethodName   = "/chord.v1.ReplicaService/Fetch"
+	ReplicaService_Digest_FullMethodName  = "/chord.v1.ReplicaService/Digest"
+	ReplicaService_Outline_FullMethodName = "/chord.v1.ReplicaService/Outline"
+	ReplicaService_Name_FullMethodName    = "/chord.v1.ReplicaService/Name"
+	ReplicaService_List_FullMethodName    = "/chord.v1.ReplicaService/List"
+	ReplicaService_Batch_FullMethodName   = "/chord.v1.ReplicaService/Batch"
 )
 
 // ReplicaServiceClient is the client API for ReplicaService service.
@@ -38,6 +40,10 @@ type ReplicaServiceClient interface {
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (*FetchResponse, error)
 	// Digest summarizes what is stored in arcs.
 	Digest(ctx context.Context, in *DigestRequest, opts ...grpc.CallOption) (*DigestResponse, error)
+	// Outline summarizes what is stored in arcs in more detail: by the hash of each record, or of each part of the arc.
+	Outline(ctx context.Context, in *OutlineRequest, opts ...grpc.CallOption) (*OutlineResponse, error)
+	// Name returns keys and versions of records of which the caller has the hashes.
+	Name(ctx context.Context, in *NameRequest, opts ...grpc.CallOption) (*NameResponse, error)
 	// List returns keys and versions of an arc in ring order, page by page: the cursor makes it resumable at either side's death.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Batch carries many concurrent Apply and Fetch calls in few messages. Answers come in any order, matched by sequence number.
@@ -82,6 +88,26 @@ func (c *replicaServiceClient) Digest(ctx context.Context, in *DigestRequest, op
 	return out, nil
 }
 
+func (c *replicaServiceClient) Outline(ctx context.Context, in *OutlineRequest, opts ...grpc.CallOption) (*OutlineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OutlineResponse)
+	err := c.cc.Invoke(ctx, ReplicaService_Outline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *replicaServiceClient) Name(ctx context.Context, in *NameRequest, opts ...grpc.CallOption) (*NameResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NameResponse)
+	err := c.cc.Invoke(ctx, ReplicaService_Name_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *replicaServiceClient) List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListResponse)
@@ -117,6 +143,10 @@ type ReplicaServiceServer interface {
 	Fetch(context.Context, *FetchRequest) (*FetchResponse, error)
 	// Digest summarizes what is stored in arcs.
 	Digest(context.Context, *DigestRequest) (*DigestResponse, error)
+	// Outline summarizes what is stored in arcs in more detail: by the hash of each record, or of each part of the arc.
+	Outline(context.Context, *OutlineRequest) (*OutlineResponse, error)
+	// Name returns keys and versions of records of which the caller has the hashes.
+	Name(context.Context, *NameRequest) (*NameResponse, error)
 	// List returns keys and versions of an arc in ring order, page by page: the cursor makes it resumable at either side's death.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Batch carries many concurrent Apply and Fetch calls in few messages. Answers come in any order, matched by sequence number.
@@ -139,6 +169,12 @@ func (UnimplementedReplicaServiceServer) Fetch(context.Context, *FetchRequest) (
 }
 func (UnimplementedReplicaServiceServer) Digest(context.Context, *DigestRequest) (*DigestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Digest not implemented")
+}
+func (UnimplementedReplicaServiceServer) Outline(context.Context, *OutlineRequest) (*OutlineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Outline not implemented")
+}
+func (UnimplementedReplicaServiceServer) Name(context.Context, *NameRequest) (*NameResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Name not implemented")
 }
 func (UnimplementedReplicaServiceServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
@@ -221,6 +257,42 @@ func _ReplicaService_Digest_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReplicaService_Outline_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OutlineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReplicaServiceServer).Outline(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReplicaService_Outline_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReplicaServiceServer).Outline(ctx, req.(*OutlineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReplicaService_Name_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NameRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReplicaServiceServer).Name(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReplicaService_Name_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReplicaServiceServer).Name(ctx, req.(*NameRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReplicaService_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRequest)
 	if err := dec(in); err != nil {
@@ -264,6 +336,14 @@ var ReplicaService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Digest",
 			Handler:    _ReplicaService_Digest_Handler,
+		},
+		{
+			MethodName: "Outline",
+			Handler:    _ReplicaService_Outline_Handler,
+		},
+		{
+			MethodName: "Name",
+			Handler:    _ReplicaService_Name_Handler,
 		},
 		{
 			MethodName: "List",
