@@ -24,11 +24,13 @@ type Process struct {
 	clock     clock
 	memory    memory
 	requests  atomic.Pointer[window]
+	forwarded atomic.Pointer[passed]
 	phase     atomic.Int32
 	quiet     atomic.Int32 // heals since a node last got another predecessor or successor
 	trips     roundTrips
 	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
 	patient   deadlines    // of reads and writes at replicas
+	sending   atomic.Int32 // queries that tasks are sending on
 	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
 	yield     func()       // Yielder's, if the Runtime is one
 

@@ -65,16 +65,18 @@ const (
 	MethodList
 	MethodDo
 	MethodHello // asks a process whether it is a member of a ring
+	MethodForward
+	MethodArrived
 )
 
 // Methods is the number of methods and the length of an array with one element for each, indexed by Method, with element 0 unused.
-const Methods = int(MethodHello) + 1
+const Methods = int(MethodArrived) + 1
 
 // waitsForDisk reports whether the answer may have to wait for a sync.
 func (m Method) waitsForDisk() bool { return m == MethodApply || m == MethodDigest || m == MethodList }
 
 func (m Method) String() string {
 	return [...]string{
-		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "invalid",
-	}[min(m, MethodHello+1)]
+		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "forward", "arrived", "invalid",
+	}[min(m, MethodArrived+1)]
 }
