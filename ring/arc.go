@@ -58,16 +58,5 @@ func (a Arc) Split() []Arc {
 	}
 }
 
-// floor clears the k lowest bits; k is a multiple of 4.
-func (id ID) floor(k int) ID {
-	for i := 0; i < k/8; i++ {
-		id[len(id)-1-i] = 0
-	}
-	if k%8 == 4 {
-		id[len(id)-1-k/8] &= 0xf0
-	}
-	return id
-}
-
 // String shows the arc with shortened identifiers.
 func (a Arc) String() string { return fmt.Sprintf("(%s, %s]", a.After.Short(), a.Through.Short()) }
