@@ -218,15 +218,34 @@ func (p *Process) callRoute(ctx context.Context, to ring.Ref, id ring.ID, avoid 
 		s, err = p.peers.Route(ctx, to, id, avoid)
 		return err
 	}
-	timeout := p.hurried(to)
-	if !hurry || timeout == p.cfg.RingTimeout {
+	if !hurry {
 		return s, p.callRing(ctx, to, ask)
 	}
-	if err = p.timed(ctx, to, timeout, ask); errors.Is(err, context.DeadlineExceeded) {
+	return s, p.callSoon(ctx, to, ask)
+}
+
+// callSoon is callRing for a call in place of which there are others.
+func (p *Process) callSoon(ctx context.Context, to ring.Ref, f func(ctx context.Context) error) error {
+	timeout := p.hurried(to)
+	if timeout == p.cfg.RingTimeout {
+		return p.callRing(ctx, to, f)
+	}
+	err := p.timed(ctx, to, timeout, f)
+	if errors.Is(err, context.DeadlineExceeded) {
 		p.trips.observe(to.Addr, timeout) // it may be slower than it was, and then nothing else would tell
 		err = fmt.Errorf("%w: %w", errNotSoon, err)
 	}
-	return s, err
+	return err
+}
+
+// callForward hands a query over to a node of another process, and gives up when that is unusually slow to take it.
+func (p *Process) callForward(ctx context.Context, to ring.Ref, q Query) error {
+	if p.suspected(to) {
+		return fmt.Errorf("%w: %s did not answer within the last %v", ErrUnreachable, to.Addr, p.cfg.SuspectTime)
+	}
+	return p.callSoon(ctx, to, func(ctx context.Context) error {
+		return p.peers.Forward(ctx, to, q)
+	})
 }
 
 func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) (versions []Version, err error) {

@@ -27,6 +27,8 @@ type cluster struct {
 	procs map[string]*process // by address; those that answer
 	fault map[string]error    // what calls to an address end with; errSilent: never answered
 	calls int
+
+	peers func(w *wire) node.Peers // what a process has for network in place of w; nil: w
 }
 
 type process struct {
@@ -72,7 +74,11 @@ func (c *cluster) start(vnodes int) *process {
 func (c *cluster) restart(id node.Identity, addr string, st node.Store) *process {
 	c.t.Helper()
 	p := &process{id: id, addr: addr, store: st, rt: node.NewLive()}
-	proc, err := node.New(c.cfg, id, addr, &wire{c: c, from: addr}, p.rt, st, node.Events{
+	var peers node.Peers = &wire{c: c, from: addr}
+	if c.peers != nil {
+		peers = c.peers(&wire{c: c, from: addr})
+	}
+	proc, err := node.New(c.cfg, id, addr, peers, p.rt, st, node.Events{
 		Violation: func(n ring.Ref, err error) { c.t.Errorf("violation at %v: %v", n, err) },
 	})
 	if err != nil {
@@ -295,6 +301,24 @@ func (w *wire) Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.
 		return ring.Step{}, err
 	}
 	return p.Route(to.ID, id, slices.Clone(avoid))
+}
+
+func (w *wire) Forward(ctx context.Context, to ring.Ref, q node.Query) error {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return err
+	}
+	q.Hops = slices.Clone(q.Hops)
+	return p.Forward(to.ID, q)
+}
+
+func (w *wire) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) error {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return err
+	}
+	a.Hops = slices.Clone(a.Hops)
+	return p.Arrived(a)
 }
 
 func (w *wire) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {

@@ -4,7 +4,8 @@
 //
 // A [Process] is what one chordd is: it hosts V ring nodes, which share one address and one store. Its exported methods are
 // of three kinds: what an embedding program calls (Create, Bootstrap, Join, Leave, Do, Lookup), what the network calls on behalf
-// of other processes (Neighbors, Notify, Changed, Route, Apply, Fetch, Digest, List, Serve), and what shows the inside (Status).
+// of other processes (Neighbors, Notify, Changed, Route, Forward, Arrived, Apply, Fetch, Digest, List, Serve), and what shows the inside
+// (Status).
 //
 // The code obeys ten rules (docs/design.md), most of them checked by internal/lint; in short: no goroutine, channel, clock or
 // randomness but through Runtime, no lock held while anything is called, and nothing that was read before a wait is trusted after it.

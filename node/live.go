@@ -131,6 +131,23 @@ func (l *Live) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Await implements Runtime.
+func (l *Live) Await(ctx context.Context, begin func(wake func())) error {
+	woken := make(chan struct{}, 1)
+	begin(func() {
+		select {
+		case woken <- struct{}{}:
+		default: // woken already
+		}
+	})
+	select {
+	case <-woken:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // WithTimeout implements Runtime.
 func (l *Live) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d)

@@ -21,17 +21,52 @@ type Lookup struct {
 // Hop is one call of a lookup.
 type Hop struct {
 	Node    ring.Ref
-	Covered bool // the node's successor list covers the identifier, or it is the owner
-	RTT     time.Duration
-	Err     error // the node did not answer
+	Covered bool          // the node's successor list covers the identifier, or it is the owner
+	RTT     time.Duration // 0 of a call that a node made on behalf of this process, unless it was in vain: how long that waited
+	Err     error         // the node did not answer
+}
+
+// Style is the way in which a lookup goes.
+type Style uint8
+
+// The styles.
+const (
+	Iterative Style = iota // the process that asks calls one node after the other
+	Recursive              // each node calls the next, and the owner the process that asked
+)
+
+var styleNames = [...]string{Iterative: "iterative", Recursive: "recursive"}
+
+func (s Style) String() string { return styleNames[s] }
+
+// ParseStyle reads what String writes. Error: ErrInvalid.
+func ParseStyle(s string) (Style, error) {
+	i := slices.Index(styleNames[:], s)
+	if i < 0 {
+		return 0, fmt.Errorf("%w: style of lookup %q, want iterative or recursive", ErrInvalid, s)
+	}
+	return Style(i), nil
 }
 
 // Lookup finds the owner of an identifier: iteratively, so that this process sees every hop, goes round nodes that do not answer,
 // and falls back on its other alternatives while a live path exists. The owner has answered. With an error, the Lookup shows how far
 // it came; errors: ErrNotReady, ErrNoRoute, that of ctx.
 func (p *Process) Lookup(ctx context.Context, id ring.ID) (Lookup, error) {
+	return p.LookupBy(ctx, Iterative, id)
+}
+
+// LookupBy is Lookup in the given style. A recursive one goes on iteratively when no answer comes, and is iterative from the start
+// where the process has heard who the owner is: then either takes one call.
+func (p *Process) LookupBy(ctx context.Context, style Style, id ring.ID) (Lookup, error) {
 	w := p.walk(id)
 	defer w.end()
+	if style == Recursive && p.present() == nil && len(p.memory.consult((*roster).owners, id)) == 0 {
+		owner, hops := p.query(ctx, id)
+		if !owner.Self.IsZero() {
+			return Lookup{ID: id, Owner: owner, Hops: hops}, nil
+		}
+		w.hops, w.avoid = append(w.hops, hops...), (&Query{Hops: hops}).avoid()
+	}
 	w.start(ring.Ref{})
 	owner, err := w.find(ctx)
 	return Lookup{ID: id, Owner: owner, Hops: slices.Clone(w.hops)}, err

@@ -22,6 +22,10 @@ type Peers interface {
 	// Route asks a node for the way to id, leaving out the nodes in avoid, which did not answer the caller. If to.ID is
 	// zero, any node of the process at to.Addr answers: that is how a ring is entered from an address.
 	Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring.ID) (ring.Step, error)
+	// Forward hands a query over to a node, which answers at once that it has it.
+	Forward(ctx context.Context, to ring.Ref, q Query) error
+	// Arrived answers a query at the process at to.Addr, which has asked.
+	Arrived(ctx context.Context, to ring.Ref, a Arrival) error
 
 	// Apply stores records durably where they are newer than what is there. It returns, for each record, the version that the replica
 	// has for its key afterwards.
@@ -56,6 +60,8 @@ type Runtime interface {
 	AfterFunc(d time.Duration, f func()) (stop func())
 	// Sleep waits for d or the end of ctx, whose error it returns.
 	Sleep(ctx context.Context, d time.Duration) error
+	// Await calls begin with a function that ends the wait, which any task may call, and waits for that or the end of ctx, whose error it returns.
+	Await(ctx context.Context, begin func(wake func())) error
 	// WithTimeout is context.WithTimeout by this runtime's clock.
 	WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc)
 	// Gather runs call(0) to call(n-1) concurrently and hands each result to done, one at a time on the caller's task, until

@@ -31,8 +31,10 @@ type Process struct {
 	events    Events
 	clock     clock
 	requests  atomic.Pointer[window]
+	forwarded atomic.Pointer[passed]
 	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
 	patient   deadlines    // of reads and writes at replicas
+	sending   atomic.Int32 // queries that tasks are sending on
 	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
 	stop      context.CancelFunc
 }

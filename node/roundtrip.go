@@ -47,13 +47,14 @@ func (e estimate) observe(rtt time.Duration) estimate {
 	return newEstimate(e.hash(), e.mean()+off/8, e.dev()+(max(off, -off)-e.dev())/4)
 }
 
-// tripHash is FNV-1a, folded to 24 bits, of which none is not all zero.
+// tripHash is FNV-1a, scrambled, because addresses that differ in the last character alone hardly differ in its high bits, and cut to 24 bits that are not all zero.
 func tripHash(addr string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(addr) {
 		h = (h ^ uint64(addr[i])) * 1099511628211
 	}
-	return (h>>40^h>>16)&(1<<24-1) | 1
+	h = (h ^ h>>32) * 0xbf58476d1ce4e5b9
+	return max(h>>40, 1)
 }
 
 // findTrip returns the estimate of a peer and its place. If there is none, the place is one that it may take; nil if all are taken.

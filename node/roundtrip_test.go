@@ -79,3 +79,18 @@ func BenchmarkObserveRoundTrip(b *testing.B) {
 		trips.observe("127.0.0.1:7400", 100*time.Microsecond)
 	}
 }
+
+// TestTripHash: addresses that differ in a digit, as those of processes on one machine and of simulated hosts do, do not share an estimate.
+func TestTripHash(t *testing.T) {
+	for _, form := range []string{"n%d", "127.0.0.1:%d", "10.0.0.%d:7400"} {
+		seen := make(map[uint64]string)
+		for i := range 1000 {
+			addr := fmt.Sprintf(form, i)
+			h := tripHash(addr)
+			if other, ok := seen[h]; ok {
+				t.Errorf("%s and %s have the same hash", addr, other)
+			}
+			seen[h] = addr
+		}
+	}
+}

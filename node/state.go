@@ -192,11 +192,12 @@ type memory struct {
 
 	mu       sync.Mutex
 	pins     []pin
-	known    []string             // addresses of other processes, most recently seen last; replaced, never changed in place
-	met      [2][]ring.Ref        // lists that are to be added to known: most of a million processes never need to
-	absent   []string             // those known from an earlier run that have not been seen in this one
-	suspects map[string]time.Time // until when a process is asked last
-	healStop func()               // cancels the timer of the next heal
+	known    []string                 // addresses of other processes, most recently seen last; replaced, never changed in place
+	met      [2][]ring.Ref            // lists that are to be added to known: most of a million processes never need to
+	absent   []string                 // those known from an earlier run that have not been seen in this one
+	suspects map[string]time.Time     // until when a process is asked last
+	healStop func()                   // cancels the timer of the next heal
+	awaited  map[uint64]func(Arrival) // queries without an answer, by number, and who wants it
 	roster   roster
 
 	suspectUntil int64 // Unix time in ns at which the last of suspects is over
@@ -409,6 +410,25 @@ func (m *memory) swapHealStop(stop func()) (old func()) {
 	defer m.mu.Unlock()
 	old, m.healStop = m.healStop, stop
 	return old
+}
+
+// await notes a query of this process, and what is done with its answer.
+func (m *memory) await(number uint64, deliver func(Arrival)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.awaited == nil {
+		m.awaited = make(map[uint64]func(Arrival))
+	}
+	m.awaited[number] = deliver
+}
+
+// arrived forgets a query and returns what is to be done with its answer, nil if there is no such query, or there was an answer before.
+func (m *memory) arrived(number uint64) (deliver func(Arrival)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	deliver = m.awaited[number]
+	delete(m.awaited, number)
+	return deliver
 }
 
 // window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two

@@ -58,16 +58,5 @@ func (a Arc) Split(bits int) []Arc {
 	}
 }
 
-// floor clears the k lowest bits.
-func (id ID) floor(k int) ID {
-	for i := 0; i < k/8; i++ {
-		id[len(id)-1-i] = 0
-	}
-	if k%8 != 0 {
-		id[len(id)-1-k/8] &= 0xff << (k % 8)
-	}
-	return id
-}
-
 // String shows the arc with shortened identifiers.
 func (a Arc) String() string { return fmt.Sprintf("(%s, %s]", a.After.Short(), a.Through.Short()) }

@@ -1,11 +1,19 @@
 package ring
 
-import "slices"
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+)
 
 // The finger table of [ToN] section IV-C has 160 entries, entry k the successor of self + 2^k; in a ring of N nodes only some
 // log2 N of them differ, and the successor list already knows the nearest. So the state keeps just the distinct fingers beyond
 // the reach of its successor list, clockwise, and a pass of fix_fingers asks only for those: it starts at Reach, looks up
 // NextFinger, stores the answer with SetFinger, goes on behind that answer, and has come round when either reports false.
+//
+// A finger need not be the first node of its interval [self + 2^k, self + 2^(k+1)): any node of it halves the distance that is left
+// [Gummadi et al., SIGCOMM 2003]. So the one that answers soonest of the first few, Candidates, may be chosen [ToN, section V-F]. And intervals may
+// be narrower: with a base b of more than 2 there are b-1 fingers for each digit of the distance, and fewer hops [Li et al., INFOCOM 2005].
 
 // Fingers returns the distinct fingers beyond the successor list, clockwise. Nobody may change them; a change of the state makes new ones.
 func (s *State) Fingers() []Ref { return slices.Clip(s.fingers) }
@@ -18,18 +26,46 @@ func (s *State) Reach() ID {
 	return s.succs[len(s.succs)-1].ID
 }
 
-// NextFinger returns the start of the first finger interval, self + 2^k, that lies behind the given node; false if there is
-// none before the circle closes.
-func (s *State) NextFinger(behind ID) (ID, bool) {
-	k := Distance(s.self.ID, behind).bitLen()
-	if k >= Bits {
-		return ID{}, false
+// SpaceFingers makes a finger interval reach from self + d*base^k to self + (d+1)*base^k, for each d from 1 to base-1. The base is a power of two from 2,
+// which a new state has, to MaxFingerBase; fingers that do not fit stay until the next pass.
+func (s *State) SpaceFingers(base int) {
+	if base < 2 || base > MaxFingerBase || base&(base-1) != 0 {
+		panic(fmt.Sprintf("ring: fingers of base %d", base))
 	}
-	return s.self.ID.Add(PowerOfTwo(k)), true
+	s.extra = bits.TrailingZeros(uint(base)) - 1
 }
 
-// SetFinger records f as the successor of NextFinger(behind); no other finger belongs between the two, so those that stand
-// there are dropped. It reports false, and drops everything after behind, if f does not lie past that start and before self:
+// MaxFingerBase is the largest base of fingers.
+const MaxFingerBase = 256
+
+// NextFinger returns the start of the first finger interval that lies behind the given node; false if there is none before the circle closes.
+func (s *State) NextFinger(behind ID) (ID, bool) {
+	distance, digit := Distance(s.self.ID, behind), 1+s.extra
+	low := max(0, distance.bitLen()-1) / digit * digit // bits behind its first digit
+	next := distance.floor(low).Add(PowerOfTwo(low))
+	return s.self.ID.Add(next), !next.IsZero()
+}
+
+// Candidates returns nodes of which each can be the finger that begins with first, the owner of the start of an interval: first itself and those that follow it in
+// its list and in its interval, at most n.
+func (s *State) Candidates(first View, n int) []Ref {
+	end, more := s.NextFinger(first.Self.ID)
+	if !more {
+		end = s.self.ID
+	}
+	nodes := append(make([]Ref, 0, n), first.Self)
+	for _, r := range first.Succs {
+		if len(nodes) == n || !Between(nodes[len(nodes)-1].ID, r.ID, end) {
+			break
+		}
+		nodes = append(nodes, r)
+	}
+	return nodes
+}
+
+// SetFinger records f as the finger that follows behind: the successor of NextFinger(behind), or a node that was chosen in its place among
+// Candidates. No other finger belongs between behind and f, so those that stand there are dropped; one behind f, in the same interval, is dropped when
+// the next finger is set. It reports false, and drops everything after behind, if f does not lie past that start and before self:
 // the pass has come round. If the successor list has grown past f since the lookup began, f is not needed and the pass goes on.
 func (s *State) SetFinger(behind ID, f Ref) bool {
 	target, ok := s.NextFinger(behind)

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -44,10 +45,23 @@ func successorIn(members []Ref) func(ID) Ref {
 	}
 }
 
-// fingerTable is [ToN] section IV-C: the successors of self + 2^k for all k, without repetition, self and those in the list.
-func fingerTable(s *State, owner func(ID) Ref) (table []Ref) {
-	for k := range Bits {
-		f := owner(s.self.ID.Add(PowerOfTwo(k)))
+// starts are where the finger intervals of a base begin, for a node at self: at self + d*base^k.
+func starts(self ID, base int) (list []ID) {
+	for power := big.NewInt(1); power.BitLen() <= Bits; power = new(big.Int).Mul(power, big.NewInt(int64(base))) {
+		for d := 1; d < base; d++ {
+			var distance ID
+			if x := new(big.Int).Mul(power, big.NewInt(int64(d))); x.BitLen() <= Bits {
+				list = append(list, self.Add(ID(x.FillBytes(distance[:]))))
+			}
+		}
+	}
+	return list
+}
+
+// fingerTable is [ToN] section IV-C: the successors of self + 2^k for all k, or of another base, without repetition, self and those in the list.
+func fingerTable(s *State, base int, owner func(ID) Ref) (table []Ref) {
+	for _, start := range starts(s.self.ID, base) {
+		f := owner(start)
 		if f != s.self && !slices.Contains(s.succs, f) && !slices.Contains(table, f) {
 			table = append(table, f)
 		}
@@ -58,16 +72,26 @@ func fingerTable(s *State, owner func(ID) Ref) (table []Ref) {
 // TestFingers: a pass leaves exactly the distinct fingers beyond the list, whatever was there before, and takes one lookup each
 // and at most one to find out that it has come round.
 func TestFingers(t *testing.T) {
+	for _, base := range []int{2, 4, 8, MaxFingerBase} {
+		t.Run(fmt.Sprint("base=", base), func(t *testing.T) { testFingers(t, base) })
+	}
+}
+
+func testFingers(t *testing.T, base int) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for _, n := range []int{1, 2, 3, 4, 5, 8, 17, 64, 257, 1000} {
 		for _, r := range []int{1, 2, 3, 8, 16} {
+			if base > 2 && (n > 257 || r == 8) {
+				continue // some of them will do
+			}
 			members, before := randomMembers(rng, n), randomMembers(rng, n)
 			owner := successorIn(members)
 			for range 12 {
 				self := members[rng.IntN(n)]
 				right := NewState(self, r)
+				right.SpaceFingers(base)
 				right.Ideal(members)
-				want := fingerTable(right, owner)
+				want := fingerTable(right, base, owner)
 				wantFingers(t, right, want, "State.Ideal")
 
 				s := *right
@@ -82,6 +106,7 @@ func TestFingers(t *testing.T) {
 				// The whole ring was another, but for self.
 				i, _ := slices.BinarySearchFunc(before, self.ID, func(m Ref, id ID) int { return m.ID.Compare(id) })
 				stale := NewState(self, r)
+				stale.SpaceFingers(base)
 				stale.Ideal(slices.Insert(slices.Clone(before), i, self))
 				if stale.succs = nil; n > 1 {
 					stale.AdoptSuccessor(View{Self: right.succs[0], Succs: right.succs[1:]})
@@ -138,5 +163,60 @@ func TestDropFinger(t *testing.T) {
 	s.DropFinger(point(80))
 	if got, want := labels(s.Fingers()), "[40 160]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestChosenFingers: whichever of the candidates is the finger of each interval, they all lie in the interval, n of them or all that there are; the state is
+// sound, and IdealFingers comes to the same.
+func TestChosenFingers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for _, n := range []int{1, 2, 5, 40, 500} {
+		for _, base := range []int{2, 16} {
+			members := randomMembers(rng, n)
+			owner := successorIn(members)
+			for range 20 {
+				self := members[rng.IntN(n)]
+				s, ideal := NewState(self, 3), NewState(self, 3)
+				for _, s := range []*State{s, ideal} {
+					s.SpaceFingers(base)
+					s.Ideal(members)
+				}
+				limit := 1 + rng.IntN(8)
+				luck := rng.Uint64()
+				choose := func(c []Ref) Ref { return c[(uint64(c[0].ID[19])^luck)%uint64(len(c))] }
+				fixFingers(s, func(target ID) Ref {
+					first := owner(target)
+					at := slices.Index(members, first)
+					c := s.Candidates(View{Self: first, Succs: slices.Concat(members[at+1:], members[:at])}, limit)
+					wantCandidates(t, s, base, target, c, limit, members)
+					return choose(c)
+				})
+				ideal.IdealFingers(members, limit, choose)
+				wantFingers(t, s, ideal.Fingers(), "of a pass")
+			}
+		}
+	}
+}
+
+// wantCandidates: those that can be the finger of the first interval from start on in which a node is, self apart.
+func wantCandidates(t *testing.T, s *State, base int, start ID, got []Ref, limit int, members []Ref) {
+	t.Helper()
+	if got[0] == s.self {
+		return // nobody is left before the circle closes
+	}
+	end := s.self.ID
+	for _, next := range slices.Backward(starts(s.self.ID, base)) {
+		if Between(got[0].ID, next, s.self.ID) {
+			end = next
+		}
+	}
+	var want []Ref
+	for m := got[0]; m.ID == got[0].ID || Between(got[0].ID, m.ID, end); m = successorIn(members)(m.ID.Next()) {
+		if want = append(want, m); len(want) == limit || len(want) == len(members) {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, base %d, from %s on: got %v, want %v", s.self, base, start, labels(got), labels(want))
 	}
 }

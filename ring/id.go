@@ -135,6 +135,13 @@ func PowerOfTwo(k int) (id ID) {
 	return id
 }
 
+// floor clears the k lowest bits, at most Bits - 1.
+func (id ID) floor(k int) ID {
+	clear(id[len(id)-k/8:])
+	id[len(id)-1-k/8] &^= 1<<(k%8) - 1
+	return id
+}
+
 // Next returns id + 1 modulo 2^160.
 func (id ID) Next() ID { return id.Add(PowerOfTwo(0)) }
 

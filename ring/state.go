@@ -11,7 +11,7 @@ import (
 //
 // Invariants of one node, which Check verifies: the successor list is clockwise from self without duplicates, never holds
 // self, and has at most r entries; the predecessor is never unset, and it is the node itself only while the list is empty; the
-// fingers are clockwise, distinct and beyond the list.
+// fingers are clockwise, distinct and beyond the list. Which of the nodes of an interval a finger is, is left open: routing makes progress with any.
 //
 // Deviation: where [Zave] pads a list that lost its dead head with the artificial entry "last + 1", the list just gets
 // shorter; the next stabilization fills it up. The pair (last, last + 1) has nothing between it, so neither form ever skips a
@@ -25,6 +25,7 @@ type State struct {
 	succs   []Ref // replaced, never changed in place: views share it
 	fingers []Ref // distinct, clockwise from self, all beyond the last of succs; replaced, never changed in place
 	r       int
+	extra   int // bits beyond the first of a digit in the base of the fingers: see SpaceFingers
 }
 
 // NewState returns the state of a node that is alone: create() of [ToN] Fig. 6. r is the length of the successor list, at
@@ -53,11 +54,23 @@ func (s *State) Ideal(members []Ref) {
 	} else {
 		s.succs = slices.Concat(members[first:], members[:first+r-n])
 	}
-	s.fingers = s.idealFingers(members)
+	s.fingers = s.idealFingers(members, func(at int) Ref { return members[at] })
 }
 
-// idealFingers returns what a pass of fix_fingers finds with the members for an oracle.
-func (s *State) idealFingers(members []Ref) []Ref {
+// IdealFingers sets the fingers that passes of fix_fingers come to which choose, each time, among up to n candidates.
+func (s *State) IdealFingers(members []Ref, n int, choose func(candidates []Ref) Ref) {
+	s.fingers = s.idealFingers(members, func(at int) Ref {
+		end := min(at+n, len(members))
+		rest := members[at+1 : end]
+		if wraps := n - (end - at); wraps > 0 {
+			rest = slices.Concat(rest, members[:min(wraps, at)])
+		}
+		return choose(s.Candidates(View{Self: members[at], Succs: rest}, n))
+	})
+}
+
+// idealFingers returns what a pass of fix_fingers finds with the members for an oracle, which of those from one on chooses one.
+func (s *State) idealFingers(members []Ref, choose func(at int) Ref) []Ref {
 	fingers := make([]Ref, 0, 24) // as many as a ring of ten million nodes has
 	for behind := s.Reach(); ; {
 		target, ok := s.NextFinger(behind)
@@ -65,7 +78,7 @@ func (s *State) idealFingers(members []Ref) []Ref {
 			break
 		}
 		j, _ := slices.BinarySearchFunc(members, target, func(m Ref, id ID) int { return m.ID.Compare(id) })
-		f := members[j%len(members)]
+		f := choose(j % len(members))
 		if !s.starts(target, f) {
 			break
 		}

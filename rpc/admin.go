@@ -122,13 +122,18 @@ func (a adminService) Trace(ctx context.Context, request *chordv1.TraceRequest) 
 	if err != nil {
 		return nil, errorToStatus(err)
 	}
-	found, err := p.Lookup(ctx, ring.Hash(request.GetKey()))
+	style, err := styleFromProto(request.GetStyle())
+	if err != nil {
+		return nil, errorToStatus(invalid(err))
+	}
+	began := time.Now()
+	found, err := p.LookupBy(ctx, style, ring.Hash(request.GetKey()))
 	if err != nil {
 		return nil, errorToStatus(err)
 	}
 	m := &chordv1.TraceResponse{
 		Id: idToProto(found.ID), Owner: refToProto(found.Owner.Self), Arc: arcToProto(found.Owner.Arc()),
-		Group: refsToProto(found.Owner.Group(a.s.local.Config.Replicas)),
+		Group: refsToProto(found.Owner.Group(a.s.local.Config.Replicas)), ElapsedNs: time.Since(began).Nanoseconds(),
 	}
 	for _, hop := range found.Hops {
 		h := &chordv1.Hop{Node: refToProto(hop.Node), RttNs: hop.RTT.Nanoseconds(), Covered: hop.Covered}

@@ -80,7 +80,10 @@ func TestAdminDrainAndLeave(t *testing.T) {
 
 func TestAdminTrace(t *testing.T) {
 	owner, dead := ring.Ref{ID: ring.ID{9}, Addr: "owner:1"}, ring.Ref{ID: ring.ID{8}, Addr: "dead:1"}
-	s := serve(t, &stub{lookup: func(id ring.ID) (node.Lookup, error) {
+	s := serve(t, &stub{lookup: func(style node.Style, id ring.ID) (node.Lookup, error) {
+		if style == node.Recursive {
+			return node.Lookup{ID: id, Owner: ring.View{Self: dead}}, nil
+		}
 		if id == ring.Hash(key(2)) {
 			return node.Lookup{}, node.ErrNoRoute
 		}
@@ -98,6 +101,13 @@ func TestAdminTrace(t *testing.T) {
 	if !bytes.Equal(m.GetId(), id[:]) || m.GetOwner().GetAddr() != owner.Addr || len(m.GetGroup()) != 2 || len(m.GetHops()) != 2 ||
 		m.GetHops()[0].GetError() != "gone" || m.GetHops()[1].GetArc() == nil || m.GetHops()[1].GetRttNs() != 5 || !m.GetHops()[1].GetCovered() {
 		t.Errorf("got %v", m)
+	}
+	m, err = c.Trace(t.Context(), &chordv1.TraceRequest{Key: key(1), Style: chordv1.LookupStyle_LOOKUP_STYLE_RECURSIVE})
+	if err != nil || m.GetOwner().GetAddr() != dead.Addr {
+		t.Errorf("recursive: got %v, %v", m, err)
+	}
+	if _, err := c.Trace(t.Context(), &chordv1.TraceRequest{Key: key(1), Style: 2}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a style of the future: got %v", err)
 	}
 	if _, err := c.Trace(t.Context(), &chordv1.TraceRequest{}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("empty key: got %v", err)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/chordkv/chord/node"
@@ -218,6 +219,90 @@ func stepToProto(s ring.Step) *chordv1.RouteResponse {
 func stepFromProto(m *chordv1.RouteResponse) (ring.Step, error) {
 	nodes, err := refsFromProto("nodes", m.Nodes)
 	return ring.Step{Covered: m.Covered, Nodes: nodes}, err
+}
+
+func hopsToProto(hops []node.Hop) []*chordv1.PassedHop {
+	list := make([]*chordv1.PassedHop, len(hops))
+	for i := range hops {
+		h := &hops[i]
+		list[i] = &chordv1.PassedHop{Node: refToProto(h.Node), Covered: h.Covered, Failed: h.Err != nil, WaitedNs: h.RTT.Nanoseconds()}
+	}
+	return list
+}
+
+func hopsFromProto(field string, list []*chordv1.PassedHop) ([]node.Hop, error) {
+	if err := checkCount(field, len(list), maxRefs); err != nil {
+		return nil, err
+	}
+	hops := make([]node.Hop, len(list))
+	for i, m := range list {
+		at, err := refFromProto(field+".node", m.GetNode())
+		if err != nil {
+			return nil, err
+		}
+		hops[i] = node.Hop{Node: at, Covered: m.GetCovered(), RTT: time.Duration(m.GetWaitedNs())}
+		if m.GetFailed() {
+			hops[i].Err = node.ErrPassedOver
+		}
+	}
+	return hops, nil
+}
+
+func queryToProto(to ring.ID, q node.Query) *chordv1.ForwardRequest {
+	return &chordv1.ForwardRequest{
+		Node: idToProto(to), Number: q.Number, Id: idToProto(q.ID), Asker: q.Asker, Last: q.Last, Hops: hopsToProto(q.Hops),
+	}
+}
+
+func queryFromProto(m *chordv1.ForwardRequest) (to ring.ID, q node.Query, err error) {
+	q = node.Query{Number: m.GetNumber(), Asker: m.GetAsker(), Last: m.GetLast()}
+	if to, err = idFromProto("node", m.GetNode()); err != nil {
+		return to, q, err
+	}
+	if q.ID, err = idFromProto("id", m.GetId()); err != nil {
+		return to, q, err
+	}
+	if q.Asker == "" {
+		return to, q, badField("asker", "missing")
+	}
+	if err = checkAddr("asker", q.Asker); err != nil {
+		return to, q, err
+	}
+	q.Hops, err = hopsFromProto("hops", m.GetHops())
+	return to, q, err
+}
+
+func arrivalToProto(a node.Arrival) *chordv1.ArrivedRequest {
+	m := &chordv1.ArrivedRequest{Number: a.Number, Hops: hopsToProto(a.Hops)}
+	if !a.Owner.Self.IsZero() {
+		m.Owner, m.Predecessor, m.Successors = refToProto(a.Owner.Self), refToProto(a.Owner.Pred), refsToProto(a.Owner.Succs)
+	}
+	return m
+}
+
+func arrivalFromProto(m *chordv1.ArrivedRequest) (a node.Arrival, err error) {
+	a.Number = m.GetNumber()
+	if a.Hops, err = hopsFromProto("hops", m.GetHops()); err != nil || m.GetOwner() == nil {
+		return a, err
+	}
+	if a.Owner.Self, err = refFromProto("owner", m.GetOwner()); err != nil {
+		return a, err
+	}
+	if a.Owner.Pred, err = refFromProto("predecessor", m.GetPredecessor()); err != nil {
+		return a, err
+	}
+	a.Owner.Succs, err = refsFromProto("successors", m.GetSuccessors())
+	return a, err
+}
+
+func styleFromProto(m chordv1.LookupStyle) (node.Style, error) {
+	switch m {
+	case chordv1.LookupStyle_LOOKUP_STYLE_ITERATIVE:
+		return node.Iterative, nil
+	case chordv1.LookupStyle_LOOKUP_STYLE_RECURSIVE:
+		return node.Recursive, nil
+	}
+	return 0, badField("style", "%d is none that this process knows", m)
 }
 
 // identityToProto describes a process and where it listens.

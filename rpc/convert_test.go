@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,17 @@ func (g generator) refs() []ring.Ref {
 		refs[i] = g.ref()
 	}
 	return refs
+}
+
+func (g generator) hops() []node.Hop {
+	hops := make([]node.Hop, g.IntN(9))
+	for i := range hops {
+		hops[i] = node.Hop{Node: g.ref(), Covered: g.IntN(2) == 0}
+		if g.IntN(3) == 0 {
+			hops[i].RTT, hops[i].Err = time.Duration(g.IntN(1e9)), node.ErrPassedOver
+		}
+	}
+	return hops
 }
 
 func (g generator) arc() ring.Arc { return ring.Arc{After: g.id(), Through: g.id()} }

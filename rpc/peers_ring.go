@@ -97,6 +97,18 @@ func (p *Peers) Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []ring
 	return step, nil
 }
 
+// Forward implements node.Peers.
+func (p *Peers) Forward(ctx context.Context, to ring.Ref, q node.Query) error {
+	_, err := ask(ctx, p, to.Addr, chordv1.NewRingServiceClient, chordv1.RingServiceClient.Forward, queryToProto(to.ID, q))
+	return err
+}
+
+// Arrived implements node.Peers.
+func (p *Peers) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) error {
+	_, err := ask(ctx, p, to.Addr, chordv1.NewRingServiceClient, chordv1.RingServiceClient.Arrived, arrivalToProto(a))
+	return err
+}
+
 // Digest implements node.Peers.
 func (p *Peers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
 	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)

@@ -32,6 +32,9 @@ func TestPeersCarryEverything(t *testing.T) {
 		view    = ring.View{Self: self, Pred: other, Succs: []ring.Ref{other, self}}
 		step    = ring.Step{Covered: true, Nodes: []ring.Ref{other}}
 		result  = node.Result{Found: true, Value: []byte("v"), Version: version, Acks: 2}
+		hops    = []node.Hop{{Node: self, RTT: 3, Err: node.ErrPassedOver}, {Node: other, Covered: true}}
+		query   = node.Query{Number: 8, ID: ring.ID{9}, Asker: "asker:1", Last: true, Hops: hops}
+		arrival = node.Arrival{Number: 8, Owner: view, Hops: hops}
 		op      = node.Op{Kind: node.OpGet, Key: []byte("k"), Level: node.LevelAll}
 	)
 	var got []any // what the process was asked
@@ -42,6 +45,8 @@ func TestPeersCarryEverything(t *testing.T) {
 			got = append(got, at, id, avoid)
 			return step, nil
 		},
+		forward: func(at ring.ID, q node.Query) error { got = append(got, at, q); return nil },
+		arrived: func(a node.Arrival) error { got = append(got, a); return nil },
 		apply: func(_ context.Context, records []node.Record) ([]node.Version, error) {
 			got = append(got, records)
 			return []node.Version{version}, nil
@@ -89,6 +94,10 @@ func TestPeersCarryEverything(t *testing.T) {
 	check("route", gotStep, err, step, self.ID, other.ID, []ring.ID{{5}})
 	gotStep, err = peers.Route(ctx, ring.Ref{Addr: s.addr}, other.ID, nil)
 	check("route from any node", gotStep, err, step, ring.ID{}, other.ID, []ring.ID{})
+	err = peers.Forward(ctx, to, query)
+	check("forward", nil, err, nil, self.ID, query)
+	err = peers.Arrived(ctx, ring.Ref{Addr: s.addr}, arrival)
+	check("arrived", nil, err, nil, arrival)
 	gotVersions, err := peers.Apply(ctx, to, []node.Record{rec})
 	check("apply", gotVersions, err, []node.Version{version}, []node.Record{rec})
 	gotFound, err := peers.Fetch(ctx, to, []node.Want{{Key: rec.Key, Have: version}})

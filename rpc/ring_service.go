@@ -112,3 +112,27 @@ func (r ringService) Route(_ context.Context, m *chordv1.RouteRequest) (*chordv1
 	}
 	return stepToProto(step), nil
 }
+
+func (r ringService) Forward(_ context.Context, m *chordv1.ForwardRequest) (*chordv1.ForwardResponse, error) {
+	at, q, err := queryFromProto(m)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	p, err := r.s.process()
+	if err != nil {
+		return nil, err
+	}
+	return &chordv1.ForwardResponse{}, p.Forward(at, q)
+}
+
+func (r ringService) Arrived(_ context.Context, m *chordv1.ArrivedRequest) (*chordv1.ArrivedResponse, error) {
+	a, err := arrivalFromProto(m)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	p, err := r.s.process()
+	if err != nil {
+		return nil, err
+	}
+	return &chordv1.ArrivedResponse{}, p.Arrived(a)
+}

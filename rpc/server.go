@@ -28,6 +28,8 @@ type Processor interface {
 	Notify(node ring.ID, from ring.Ref) error
 	Changed(node ring.ID, from ring.Ref) error
 	Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error)
+	Forward(node ring.ID, q node.Query) error
+	Arrived(a node.Arrival) error
 	Apply(ctx context.Context, records []node.Record) ([]node.Version, error)
 	Fetch(ctx context.Context, wants []node.Want) ([]node.Found, error)
 	Digest(ctx context.Context, arcs []ring.Arc) ([]node.Summary, error)
@@ -37,7 +39,7 @@ type Processor interface {
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
 	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))
-	Lookup(ctx context.Context, id ring.ID) (node.Lookup, error)
+	LookupBy(ctx context.Context, style node.Style, id ring.ID) (node.Lookup, error)
 	Status() node.Status
 }
 

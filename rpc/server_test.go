@@ -52,6 +52,8 @@ func TestNotReady(t *testing.T) {
 		"neighbors": func() error { _, err := peers.Neighbors(t.Context(), to); return err },
 		"notify":    func() error { return peers.Notify(t.Context(), to, to) },
 		"route":     func() error { _, err := peers.Route(t.Context(), to, ring.ID{}, nil); return err },
+		"forward":   func() error { return peers.Forward(t.Context(), to, node.Query{Asker: "asker:1"}) },
+		"arrived":   func() error { return peers.Arrived(t.Context(), to, node.Arrival{}) },
 		"apply":     func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}); return err },
 		"fetch":     func() error { _, err := peers.Fetch(t.Context(), to, []node.Want{{Key: key(1)}}); return err },
 		"digest":    func() error { _, err := peers.Digest(t.Context(), to, []ring.Arc{ring.FullArc()}); return err },
@@ -227,6 +229,8 @@ func TestForgedMessages(t *testing.T) {
 		neighbors: func(ring.ID) (ring.View, error) { reached(); return ring.View{}, nil },
 		notify:    func(ring.ID, ring.Ref) error { reached(); return nil },
 		route:     func(_, _ ring.ID, _ []ring.ID) (ring.Step, error) { reached(); return ring.Step{}, nil },
+		forward:   func(ring.ID, node.Query) error { reached(); return nil },
+		arrived:   func(node.Arrival) error { reached(); return nil },
 		apply:     func(context.Context, []node.Record) ([]node.Version, error) { reached(); return nil, nil },
 		fetch:     func(context.Context, []node.Want) ([]node.Found, error) { reached(); return nil, nil },
 		digest:    func([]ring.Arc) ([]node.Summary, error) { reached(); return nil, nil },
@@ -248,6 +252,23 @@ func TestForgedMessages(t *testing.T) {
 		"id: want 20": func() error { _, err := nodes.Route(ctx, &chordv1.RouteRequest{Id: id[1:]}); return err },
 		"avoid: 1025 entries": func() error {
 			_, err := nodes.Route(ctx, &chordv1.RouteRequest{Id: id, Avoid: make([][]byte, 1025)})
+			return err
+		},
+		"asker: missing": func() error { _, err := nodes.Forward(ctx, &chordv1.ForwardRequest{Node: id, Id: id}); return err },
+		"asker: 262 bytes": func() error {
+			_, err := nodes.Forward(ctx, &chordv1.ForwardRequest{Node: id, Id: id, Asker: strings.Repeat("a", 262)})
+			return err
+		},
+		"hops: 1025 entries": func() error {
+			_, err := nodes.Forward(ctx, &chordv1.ForwardRequest{Node: id, Id: id, Asker: "asker:1", Hops: make([]*chordv1.PassedHop, 1025)})
+			return err
+		},
+		"hops.node: missing": func() error {
+			_, err := nodes.Arrived(ctx, &chordv1.ArrivedRequest{Hops: []*chordv1.PassedHop{{}}})
+			return err
+		},
+		"predecessor: missing": func() error {
+			_, err := nodes.Arrived(ctx, &chordv1.ArrivedRequest{Owner: &chordv1.Ref{Id: id}})
 			return err
 		},
 		"gathered.id: want 16": func() error {

@@ -18,6 +18,8 @@ type stub struct {
 	neighbors func(id ring.ID) (ring.View, error)
 	notify    func(id ring.ID, from ring.Ref) error
 	route     func(at, id ring.ID, avoid []ring.ID) (ring.Step, error)
+	forward   func(at ring.ID, q node.Query) error
+	arrived   func(a node.Arrival) error
 	apply     func(ctx context.Context, records []node.Record) ([]node.Version, error)
 	fetch     func(ctx context.Context, wants []node.Want) ([]node.Found, error)
 	digest    func(arcs []ring.Arc) ([]node.Summary, error)
@@ -26,7 +28,7 @@ type stub struct {
 	list      func(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
-	lookup    func(id ring.ID) (node.Lookup, error)
+	lookup    func(style node.Style, id ring.ID) (node.Lookup, error)
 	status    node.Status
 }
 
@@ -56,6 +58,20 @@ func (s *stub) Route(at, id ring.ID, avoid []ring.ID) (ring.Step, error) {
 		return ring.Step{Covered: true}, nil
 	}
 	return s.route(at, id, avoid)
+}
+
+func (s *stub) Forward(at ring.ID, q node.Query) error {
+	if s.forward == nil {
+		return nil
+	}
+	return s.forward(at, q)
+}
+
+func (s *stub) Arrived(a node.Arrival) error {
+	if s.arrived == nil {
+		return nil
+	}
+	return s.arrived(a)
 }
 
 func (s *stub) Apply(ctx context.Context, records []node.Record) ([]node.Version, error) {
@@ -135,11 +151,11 @@ func (s *stub) ServeAll(ctx context.Context, ops []node.Op, answer func([]node.A
 	}
 }
 
-func (s *stub) Lookup(_ context.Context, id ring.ID) (node.Lookup, error) {
+func (s *stub) LookupBy(_ context.Context, style node.Style, id ring.ID) (node.Lookup, error) {
 	if s.lookup == nil {
 		return node.Lookup{ID: id}, nil
 	}
-	return s.lookup(id)
+	return s.lookup(style, id)
 }
 
 func (s *stub) Status() node.Status { return s.status }

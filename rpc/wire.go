@@ -124,6 +124,32 @@ func (Wire) RouteResponse(s ring.Step) (ring.Step, int, error) {
 	return step, size, err
 }
 
+// ForwardRequest carries the call of Forward.
+func (Wire) ForwardRequest(to ring.Ref, q node.Query) (gotTo ring.Ref, got node.Query, size int, err error) {
+	m, size, err := cross(queryToProto(to.ID, q))
+	if err != nil {
+		return gotTo, got, 0, err
+	}
+	at, got, err := queryFromProto(m)
+	return ring.Ref{ID: at, Addr: to.Addr}, got, size, err
+}
+
+// ForwardResponse carries the answer to it.
+func (Wire) ForwardResponse() (int, error) { return crossNothing() }
+
+// ArrivedRequest carries the call of Arrived, which is addressed to a process and no node of it.
+func (Wire) ArrivedRequest(to ring.Ref, a node.Arrival) (gotTo ring.Ref, got node.Arrival, size int, err error) {
+	m, size, err := cross(arrivalToProto(a))
+	if err != nil {
+		return gotTo, got, 0, err
+	}
+	got, err = arrivalFromProto(m)
+	return ring.Ref{Addr: to.Addr}, got, size, err
+}
+
+// ArrivedResponse carries the answer to it.
+func (Wire) ArrivedResponse() (int, error) { return crossNothing() }
+
 // parts sends a list in as many messages as its length needs.
 func parts[T, U any](list []T, most int, send func(part []T) ([]U, int, error)) (got []U, size int, err error) {
 	got = make([]U, 0, len(list))

@@ -80,6 +80,23 @@ func TestWireOfRing(t *testing.T) {
 		gotStep, size, err := w.RouteResponse(step)
 		c.message("route response", size, err, stepToProto(step))
 		c.value("route response", gotStep, step)
+
+		q := node.Query{Number: g.Uint64(), ID: g.id(), Asker: from.Addr, Last: seed%3 == 0, Hops: g.hops()}
+		gotTo, gotQuery, size, err := w.ForwardRequest(to, q)
+		c.message("forward request", size, err, queryToProto(to.ID, q))
+		c.value("forward request", []any{gotTo, gotQuery}, []any{to, q})
+		size, err = w.ForwardResponse()
+		c.message("forward response", size, err, &chordv1.ForwardResponse{})
+
+		arrival := node.Arrival{Number: g.Uint64(), Owner: view, Hops: g.hops()}
+		if seed%4 == 0 {
+			arrival.Owner = ring.View{} // no way was known
+		}
+		gotTo, gotArrival, size, err := w.ArrivedRequest(ring.Ref{Addr: from.Addr}, arrival)
+		c.message("arrived request", size, err, arrivalToProto(arrival))
+		c.value("arrived request", []any{gotTo, gotArrival}, []any{ring.Ref{Addr: from.Addr}, arrival})
+		size, err = w.ArrivedResponse()
+		c.message("arrived response", size, err, &chordv1.ArrivedResponse{})
 	}
 }
 

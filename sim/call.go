@@ -33,6 +33,8 @@ type request struct {
 	to, from ring.Ref
 	id       ring.ID
 	avoid    []ring.ID
+	query    *node.Query
+	arrival  *node.Arrival
 	data     *dataRequest
 }
 

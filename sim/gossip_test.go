@@ -25,7 +25,7 @@ func TestGossip(t *testing.T) {
 	}
 	run(t, w, time.Second)
 	known(39)
-	lookUp(t, w, 400, func(l node.Lookup) {
+	lookUp(t, w, node.Iterative, 400, func(l node.Lookup, _ time.Duration) {
 		if len(l.Hops) > 1 {
 			t.Errorf("%d calls: %v", len(l.Hops), l.Hops)
 		}

@@ -18,6 +18,10 @@ func (h *Host) handle(c *call, a *answer) {
 		a.err = p.Changed(q.to.ID, q.from)
 	case MethodRoute:
 		a.step, a.err = p.Route(q.to.ID, q.id, q.avoid)
+	case MethodForward:
+		a.err = p.Forward(q.to.ID, *q.query)
+	case MethodArrived:
+		a.err = p.Arrived(*q.arrival)
 	case MethodHello:
 		a.data = &dataAnswer{hello: h.hello()}
 	default:

@@ -59,6 +59,32 @@ func (p hostPeers) Route(ctx context.Context, to ring.Ref, id ring.ID, avoid []r
 	return s, err
 }
 
+// Forward implements node.Peers.
+func (p hostPeers) Forward(ctx context.Context, to ring.Ref, q node.Query) error {
+	c, err := p.h.open(ctx, MethodForward, to)
+	if err != nil {
+		return err
+	}
+	q.Hops = slices.Clone(q.Hops)
+	c.request.query = &q
+	err = p.h.w.wait(c)
+	p.h.w.done(c)
+	return err
+}
+
+// Arrived implements node.Peers.
+func (p hostPeers) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) error {
+	c, err := p.h.open(ctx, MethodArrived, to)
+	if err != nil {
+		return err
+	}
+	a.Hops = slices.Clone(a.Hops)
+	c.request.arrival = &a
+	err = p.h.w.wait(c)
+	p.h.w.done(c)
+	return err
+}
+
 // Apply implements node.Peers.
 func (p hostPeers) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {
 	a, err := p.data(ctx, MethodApply, to, dataRequest{records: slices.Clone(records)})

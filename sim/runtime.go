@@ -47,6 +47,34 @@ func (r hostRuntime) Sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
+// Await implements node.Runtime.
+func (r hostRuntime) Await(ctx context.Context, begin func(wake func())) error {
+	w := r.h.w
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.h.mine("Await")
+	t, resumed, woken := w.current, false, false
+	resume := func() {
+		if !resumed {
+			resumed = true
+			w.wakeAt(w.now, t)
+		}
+	}
+	if at := deadlineOf(ctx, w); at != forever {
+		defer w.stopper(w.schedule(r.h, StepTimer, at-w.now, resume))()
+	}
+	begin(func() {
+		woken = woken || !resumed
+		resume()
+	})
+	w.park("Await")
+	if woken {
+		return nil
+	}
+	return ctx.Err()
+}
+
 // WithTimeout implements node.Runtime.
 func (r hostRuntime) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return r.h.w.withTimeout(ctx, r.h.truly(d))

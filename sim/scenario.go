@@ -145,6 +145,7 @@ const (
 // Workload issues operations of one kind, as a Poisson process. A mix is several of them: their sum is a Poisson process too.
 type Workload struct {
 	Op    string        // lookup, put, get or delete
+	Style string        // of lookup: iterative (default) or recursive
 	Rate  float64       // operations per second
 	Per   string        // global: over the whole network, each from a member chosen uniformly (default); node: from each member
 	From  time.Duration // when it begins

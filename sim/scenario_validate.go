@@ -242,7 +242,10 @@ func (v *validator) workload(path string, w Workload, s Scenario) {
 		return
 	}
 	fields := []string{"op", "rate", "per", "from", "until", "keys", "distribution", "exponent", "retries", "timeout"}
-	if w.Op != OpLookup {
+	if w.Op == OpLookup {
+		fields = append(fields, "style")
+		v.oneOf(path+".style", w.Style, node.Iterative.String(), node.Recursive.String(), "")
+	} else {
 		fields = append(fields, "level")
 		if w.Keys < 1 {
 			v.bad(path+".keys", "%d, want how many keys there are, at least 1", w.Keys)

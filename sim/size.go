@@ -31,6 +31,10 @@ func (w *World) requestSize(c *call) (size, wired int) {
 		return headerBytes + nodeBytes, wired
 	case MethodRoute:
 		return headerBytes + nodeBytes*(1+len(q.avoid)), wired
+	case MethodForward:
+		return headerBytes + nodeBytes*(2+len(q.query.Hops)), wired
+	case MethodArrived:
+		return headerBytes + nodeBytes*(1+len(q.arrival.Owner.Succs)+len(q.arrival.Hops)), wired
 	}
 	if q.data == nil {
 		return headerBytes, wired

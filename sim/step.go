@@ -67,10 +67,12 @@ const (
 	MethodHello // asks a process whether it is a member of a ring
 	MethodOutline
 	MethodName
+	MethodForward
+	MethodArrived
 )
 
 // Methods is the number of methods and the length of an array with one element for each, indexed by Method, with element 0 unused.
-const Methods = int(MethodName) + 1
+const Methods = int(MethodArrived) + 1
 
 // waitsForDisk reports whether the answer may have to wait for a sync.
 func (m Method) waitsForDisk() bool {
@@ -83,6 +85,6 @@ func (m Method) waitsForDisk() bool {
 
 func (m Method) String() string {
 	return [...]string{
-		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "outline", "name", "invalid",
-	}[min(m, MethodName+1)]
+		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "outline", "name", "forward", "arrived", "invalid",
+	}[min(m, MethodArrived+1)]
 }

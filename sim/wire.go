@@ -19,6 +19,10 @@ type Wire interface {
 	ChangedResponse() (int, error)
 	RouteRequest(to ring.Ref, id ring.ID, avoid []ring.ID) (gotTo ring.Ref, gotID ring.ID, gotAvoid []ring.ID, size int, err error)
 	RouteResponse(s ring.Step) (ring.Step, int, error)
+	ForwardRequest(to ring.Ref, q node.Query) (gotTo ring.Ref, got node.Query, size int, err error)
+	ForwardResponse() (int, error)
+	ArrivedRequest(to ring.Ref, a node.Arrival) (gotTo ring.Ref, got node.Arrival, size int, err error)
+	ArrivedResponse() (int, error)
 	ApplyRequest(records []node.Record) ([]node.Record, int, error)
 	ApplyResponse(versions []node.Version) ([]node.Version, int, error)
 	FetchRequest(wants []node.Want) ([]node.Want, int, error)
@@ -53,6 +57,10 @@ func (w *World) wireRequest(c *call) (size int) {
 		q.to, q.from, size, err = x.ChangedRequest(q.to, q.from)
 	case MethodRoute:
 		q.to, q.id, q.avoid, size, err = x.RouteRequest(q.to, q.id, q.avoid)
+	case MethodForward:
+		q.to, *q.query, size, err = x.ForwardRequest(q.to, *q.query)
+	case MethodArrived:
+		q.to, *q.arrival, size, err = x.ArrivedRequest(q.to, *q.arrival)
 	case MethodApply:
 		q.data.records, size, err = x.ApplyRequest(q.data.records)
 	case MethodFetch:
@@ -89,6 +97,10 @@ func (w *World) wireAnswer(c *call) (size int) {
 		size, err = x.ChangedResponse()
 	case c.method == MethodRoute:
 		a.step, size, err = x.RouteResponse(a.step)
+	case c.method == MethodForward:
+		size, err = x.ForwardResponse()
+	case c.method == MethodArrived:
+		size, err = x.ArrivedResponse()
 	case c.method == MethodApply:
 		a.data.versions, size, err = x.ApplyResponse(a.data.versions)
 	case c.method == MethodFetch:

@@ -33,6 +33,8 @@ func (c *counter) NeighborsRequest(to ring.Ref) (ring.Ref, int, error)      { re
 func (c *counter) NeighborsResponse(v ring.View) (ring.View, int, error)    { return through(c, v) }
 func (c *counter) NotifyResponse() (int, error)                             { return c.count() }
 func (c *counter) ChangedResponse() (int, error)                            { return c.count() }
+func (c *counter) ForwardResponse() (int, error)                            { return c.count() }
+func (c *counter) ArrivedResponse() (int, error)                            { return c.count() }
 func (c *counter) RouteResponse(s ring.Step) (ring.Step, int, error)        { return through(c, s) }
 func (c *counter) ApplyRequest(r []node.Record) ([]node.Record, int, error) { return through(c, r) }
 func (c *counter) ApplyResponse(v []node.Version) ([]node.Version, int, error) {
@@ -73,6 +75,16 @@ func (c *counter) RouteRequest(to ring.Ref, id ring.ID, avoid []ring.ID) (ring.R
 func (c *counter) OutlineRequest(arcs []ring.Arc, detail node.Detail) ([]ring.Arc, node.Detail, int, error) {
 	size, err := c.count()
 	return arcs, detail, size, err
+}
+
+func (c *counter) ForwardRequest(to ring.Ref, q node.Query) (ring.Ref, node.Query, int, error) {
+	size, err := c.count()
+	return to, q, size, err
+}
+
+func (c *counter) ArrivedRequest(to ring.Ref, a node.Arrival) (ring.Ref, node.Arrival, int, error) {
+	size, err := c.count()
+	return to, a, size, err
 }
 
 func (c *counter) ListRequest(arc ring.Arc, from node.Cursor, limit int) (ring.Arc, node.Cursor, int, int, error) {

@@ -41,6 +41,7 @@ type client struct {
 	what   *Rand // draws its key
 	zipf   []float64
 	level  node.Level
+	style  node.Style
 }
 
 // startWorkload sets all clients going.
@@ -53,6 +54,9 @@ func (r *runner) startWorkload() {
 		}
 		if w.Level != "" {
 			c.level, _ = node.ParseLevel(w.Level) // validated
+		}
+		if w.Style != "" {
+			c.style, _ = node.ParseStyle(w.Style) // validated
 		}
 		if w.Distribution == Zipf {
 			c.zipf = zipfTable(w.Keys, w.Exponent)
@@ -198,7 +202,7 @@ func (c *client) perform(h *Host, op *Operation, retries int) {
 func (c *client) attempt(ctx context.Context, p *node.Process, op *Operation) Outcome {
 	op.Attempts++
 	if op.Kind == OpLookup {
-		return c.r.lookup(ctx, p, op)
+		return c.lookup(ctx, p, op)
 	}
 	kinds := map[string]node.Kind{OpPut: node.OpPut, OpGet: node.OpGet, OpDelete: node.OpDelete}
 	request := node.Op{Kind: kinds[op.Kind], Key: op.Key, Value: op.Value, Level: op.Level}
@@ -234,8 +238,9 @@ func hadNoEffect(err error) bool {
 }
 
 // lookup looks an identifier up once, counts the calls, and judges the answer.
-func (r *runner) lookup(ctx context.Context, p *node.Process, op *Operation) Outcome {
-	l, err := p.Lookup(ctx, op.ID)
+func (c *client) lookup(ctx context.Context, p *node.Process, op *Operation) Outcome {
+	r := c.r
+	l, err := p.LookupBy(ctx, c.style, op.ID)
 	for i := range l.Hops {
 		if hop := l.Hops[i].Err; hop == nil {
 			op.Hops++

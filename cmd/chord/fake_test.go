@@ -126,6 +126,7 @@ func (f *fakeRing) Close() error { return nil }
 // fakeAdmin answers as a process would.
 type fakeAdmin struct {
 	status chordv1.StatusResponse
+	trace  chordv1.TraceResponse
 	err    error
 	asked  []string
 }
@@ -138,8 +139,9 @@ func (f *fakeAdmin) Ring(context.Context, *chordv1.RingRequest, ...grpc.CallOpti
 	return nil, status.Error(codes.Unimplemented, "not asked by chord")
 }
 
-func (f *fakeAdmin) Trace(context.Context, *chordv1.TraceRequest, ...grpc.CallOption) (*chordv1.TraceResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "not asked by chord")
+func (f *fakeAdmin) Trace(_ context.Context, r *chordv1.TraceRequest, _ ...grpc.CallOption) (*chordv1.TraceResponse, error) {
+	f.asked = append(f.asked, fmt.Sprintf("trace %q %v", r.GetKey(), r.GetStyle()))
+	return &f.trace, f.err
 }
 
 func (f *fakeAdmin) Leave(context.Context, *chordv1.LeaveRequest, ...grpc.CallOption) (*chordv1.LeaveResponse, error) {

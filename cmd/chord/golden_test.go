@@ -40,6 +40,7 @@ func TestGolden(t *testing.T) {
 		w.ring.members = testMembers()
 		w.ring.trace = testTrace()
 		w.admin.status = *testStatus()
+		w.admin.trace = *testWireTrace()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			return golden(t, w, d)
 		})
@@ -188,8 +189,25 @@ func testTrace() rpc.Trace {
 	}
 }
 
+func refToWire(r ring.Ref) *chordv1.Ref { return &chordv1.Ref{Id: r.ID[:], Addr: r.Addr} }
+
+// testWireTrace is a recursive lookup that went round a dead node.
+func testWireTrace() *chordv1.TraceResponse {
+	m := testMembers()
+	after, through := m[3].View.Arc().After, m[3].View.Arc().Through
+	arc := &chordv1.Arc{After: after[:], Through: through[:]}
+	return &chordv1.TraceResponse{
+		Owner: refToWire(m[3].Node), Arc: arc, Group: []*chordv1.Ref{refToWire(m[3].Node), refToWire(m[4].Node)}, ElapsedNs: 612_000,
+		Hops: []*chordv1.Hop{
+			{Node: refToWire(m[1].Node), RttNs: 100_000_000, Error: node.ErrPassedOver.Error()},
+			{Node: refToWire(m[2].Node), Covered: true},
+			{Node: refToWire(m[3].Node), Covered: true, Arc: arc},
+		},
+	}
+}
+
 func testStatus() *chordv1.StatusResponse {
-	wire := func(r ring.Ref) *chordv1.Ref { return &chordv1.Ref{Id: r.ID[:], Addr: r.Addr} }
+	wire := refToWire
 	m := testMembers()[3]
 	return &chordv1.StatusResponse{
 		Process: bytes.Repeat([]byte{0xab}, 16), Cluster: bytes.Repeat([]byte{0xcd}, 16), Addr: testServer, Version: "v0.1.0", Incarnation: 4,

@@ -155,6 +155,9 @@ func TestRealRing(t *testing.T) {
 
 	out, _ := runReal(t, cli.ExitOK, one, "lookup", "hello", "--trace")
 	wantContains(t, out, "owns the key", "owner    ", "replica  ", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c")
+	out, _ = runReal(t, cli.ExitOK, one, "lookup", "hello", "--trace", "--style", "recursive")
+	wantContains(t, out, "owner    ", "replica  ", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c")
+	runReal(t, cli.ExitUsage, one, "lookup", "hello", "--style", "backward")
 	out, _ = runReal(t, cli.ExitOK, one, "ring", "--check")
 	wantContains(t, out, processes[0].addr, processes[3].addr, "ok")
 	out, _ = runReal(t, cli.ExitOK, one, "ring", "--svg", "-")

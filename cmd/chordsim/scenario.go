@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chordkv/chord/internal/cli"
+	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/rpc"
 	"github.com/chordkv/chord/sim"
 	"github.com/chordkv/chord/sim/experiment"
@@ -72,6 +73,7 @@ func completeScenarios(_ *cobra.Command, args []string, _ string) ([]string, cob
 type scenarioFlags struct {
 	set     []string
 	lookups string
+	style   string
 }
 
 // fields are the flags that stand for a field of the scenario.
@@ -93,8 +95,10 @@ func (f *scenarioFlags) add(cmd *cobra.Command, set string) {
 		fl.String(field.flag, "", field.usage)
 	}
 	fl.StringVar(&f.lookups, "lookups", "", "`rate` of lookups per second over all nodes, where no SCENARIO says it (default 10)")
+	fl.StringVar(&f.style, "style", "", "`style` of all lookups: iterative, the one who asks calls each node, or recursive, each node calls the next")
 	fl.StringArrayVar(&f.set, "set", nil, set)
 	cli.CompleteWith(cmd, "latency", sim.LatencyConstant, sim.LatencyUniform, sim.LatencyExponential, sim.LatencyInternet, sim.LatencyMatrix)
+	cli.CompleteWith(cmd, "style", node.Iterative.String(), node.Recursive.String())
 }
 
 // apply returns the scenario with what the flags and --set change, and whether they change anything.
@@ -113,6 +117,11 @@ func (f *scenarioFlags) apply(cmd *cobra.Command, s sim.Scenario, named bool) (s
 			changes = append(changes, "workload=[]")
 		default:
 			changes = append(changes, "workload[0].rate="+f.lookups)
+		}
+	}
+	for i, w := range s.Workload {
+		if f.style != "" && w.Op == sim.OpLookup {
+			changes = append(changes, fmt.Sprintf("workload[%d].style=%s", i, f.style))
 		}
 	}
 	changes = append(changes, f.set...)

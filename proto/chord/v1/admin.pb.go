@@ -21,6 +21,52 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type LookupStyle int32
+
+const (
+	LookupStyle_LOOKUP_STYLE_ITERATIVE LookupStyle = 0 // the process that asks calls one node after the other
+	LookupStyle_LOOKUP_STYLE_RECURSIVE LookupStyle = 1 // each node calls the next, and the owner the process that asked
+)
+
+// Enum value maps for LookupStyle.
+var (
+	LookupStyle_name = map[int32]string{
+		0: "LOOKUP_STYLE_ITERATIVE",
+		1: "LOOKUP_STYLE_RECURSIVE",
+	}
+	LookupStyle_value = map[string]int32{
+		"LOOKUP_STYLE_ITERATIVE": 0,
+		"LOOKUP_STYLE_RECURSIVE": 1,
+	}
+)
+
+func (x LookupStyle) Enum() *LookupStyle {
+	p := new(LookupStyle)
+	*p = x
+	return p
+}
+
+func (x LookupStyle) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LookupStyle) Descriptor() protoreflect.EnumDescriptor {
+	return file_chord_v1_admin_proto_enumTypes[0].Descriptor()
+}
+
+func (LookupStyle) Type() protoreflect.EnumType {
+	return &file_chord_v1_admin_proto_enumTypes[0]
+}
+
+func (x LookupStyle) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LookupStyle.Descriptor instead.
+func (LookupStyle) EnumDescriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -609,6 +655,7 @@ func (x *RingResponse) GetProblems() []string {
 type TraceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Style         LookupStyle            `protobuf:"varint,2,opt,name=style,proto3,enum=chord.v1.LookupStyle" json:"style,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -650,13 +697,20 @@ func (x *TraceRequest) GetKey() []byte {
 	return nil
 }
 
+func (x *TraceRequest) GetStyle() LookupStyle {
+	if x != nil {
+		return x.Style
+	}
+	return LookupStyle_LOOKUP_STYLE_ITERATIVE
+}
+
 type Hop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          *Ref                   `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	RttNs         int64                  `protobuf:"varint,2,opt,name=rtt_ns,json=rttNs,proto3" json:"rtt_ns,omitempty"`
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`      // the node did not answer
-	Covered       bool                   `protobuf:"varint,4,opt,name=covered,proto3" json:"covered,omitempty"` // its successor list covers the key
-	Arc           *Arc                   `protobuf:"bytes,5,opt,name=arc,proto3" json:"arc,omitempty"`          // of the owner
+	RttNs         int64                  `protobuf:"varint,2,opt,name=rtt_ns,json=rttNs,proto3" json:"rtt_ns,omitempty"` // 0: another node made the call, and only that one knows
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`               // the node did not answer
+	Covered       bool                   `protobuf:"varint,4,opt,name=covered,proto3" json:"covered,omitempty"`          // its successor list covers the key
+	Arc           *Arc                   `protobuf:"bytes,5,opt,name=arc,proto3" json:"arc,omitempty"`                   // of the owner
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +787,7 @@ type TraceResponse struct {
 	Arc           *Arc                   `protobuf:"bytes,3,opt,name=arc,proto3" json:"arc,omitempty"`
 	Group         []*Ref                 `protobuf:"bytes,4,rep,name=group,proto3" json:"group,omitempty"`
 	Hops          []*Hop                 `protobuf:"bytes,5,rep,name=hops,proto3" json:"hops,omitempty"`
+	ElapsedNs     int64                  `protobuf:"varint,6,opt,name=elapsed_ns,json=elapsedNs,proto3" json:"elapsed_ns,omitempty"` // of the whole lookup
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,6 +855,13 @@ func (x *TraceResponse) GetHops() []*Hop {
 		return x.Hops
 	}
 	return nil
+}
+
+func (x *TraceResponse) GetElapsedNs() int64 {
+	if x != nil {
+		return x.ElapsedNs
+	}
+	return 0
 }
 
 type LeaveRequest struct {
@@ -1015,26 +1077,32 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\x05error\x18\x04 \x01(\tR\x05error\"Z\n" +
 	"\fRingResponse\x12.\n" +
 	"\amembers\x18\x01 \x03(\v2\x14.chord.v1.RingMemberR\amembers\x12\x1a\n" +
-	"\bproblems\x18\x02 \x03(\tR\bproblems\" \n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"M\n" +
 	"\fTraceRequest\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\"\x90\x01\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12+\n" +
+	"\x05style\x18\x02 \x01(\x0e2\x15.chord.v1.LookupStyleR\x05style\"\x90\x01\n" +
 	"\x03Hop\x12!\n" +
 	"\x04node\x18\x01 \x01(\v2\r.chord.v1.RefR\x04node\x12\x15\n" +
 	"\x06rtt_ns\x18\x02 \x01(\x03R\x05rttNs\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x18\n" +
 	"\acovered\x18\x04 \x01(\bR\acovered\x12\x1f\n" +
-	"\x03arc\x18\x05 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xad\x01\n" +
+	"\x03arc\x18\x05 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xcc\x01\n" +
 	"\rTraceResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12#\n" +
 	"\x05owner\x18\x02 \x01(\v2\r.chord.v1.RefR\x05owner\x12\x1f\n" +
 	"\x03arc\x18\x03 \x01(\v2\r.chord.v1.ArcR\x03arc\x12#\n" +
 	"\x05group\x18\x04 \x03(\v2\r.chord.v1.RefR\x05group\x12!\n" +
-	"\x04hops\x18\x05 \x03(\v2\r.chord.v1.HopR\x04hops\"\x0e\n" +
+	"\x04hops\x18\x05 \x03(\v2\r.chord.v1.HopR\x04hops\x12\x1d\n" +
+	"\n" +
+	"elapsed_ns\x18\x06 \x01(\x03R\telapsedNs\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
 	"\rLeaveResponse\"\"\n" +
 	"\fDrainRequest\x12\x12\n" +
 	"\x04undo\x18\x01 \x01(\bR\x04undo\"\x0f\n" +
-	"\rDrainResponse2\xb0\x02\n" +
+	"\rDrainResponse*E\n" +
+	"\vLookupStyle\x12\x1a\n" +
+	"\x16LOOKUP_STYLE_ITERATIVE\x10\x00\x12\x1a\n" +
+	"\x16LOOKUP_STYLE_RECURSIVE\x10\x012\xb0\x02\n" +
 	"\fAdminService\x12;\n" +
 	"\x06Status\x12\x17.chord.v1.StatusRequest\x1a\x18.chord.v1.StatusResponse\x125\n" +
 	"\x04Ring\x12\x15.chord.v1.RingRequest\x1a\x16.chord.v1.RingResponse\x128\n" +
@@ -1054,60 +1122,63 @@ func file_chord_v1_admin_proto_rawDescGZIP() []byte {
 	return file_chord_v1_admin_proto_rawDescData
 }
 
+var file_chord_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_chord_v1_admin_proto_goTypes = []any{
-	(*StatusRequest)(nil),  // 0: chord.v1.StatusRequest
-	(*NodeStatus)(nil),     // 1: chord.v1.NodeStatus
-	(*StatusResponse)(nil), // 2: chord.v1.StatusResponse
-	(*GossipStatus)(nil),   // 3: chord.v1.GossipStatus
-	(*ZoneCount)(nil),      // 4: chord.v1.ZoneCount
-	(*RingRequest)(nil),    // 5: chord.v1.RingRequest
-	(*RingMember)(nil),     // 6: chord.v1.RingMember
-	(*RingResponse)(nil),   // 7: chord.v1.RingResponse
-	(*TraceRequest)(nil),   // 8: chord.v1.TraceRequest
-	(*Hop)(nil),            // 9: chord.v1.Hop
-	(*TraceResponse)(nil),  // 10: chord.v1.TraceResponse
-	(*LeaveRequest)(nil),   // 11: chord.v1.LeaveRequest
-	(*LeaveResponse)(nil),  // 12: chord.v1.LeaveResponse
-	(*DrainRequest)(nil),   // 13: chord.v1.DrainRequest
-	(*DrainResponse)(nil),  // 14: chord.v1.DrainResponse
-	(*Ref)(nil),            // 15: chord.v1.Ref
-	(*Arc)(nil),            // 16: chord.v1.Arc
+	(LookupStyle)(0),       // 0: chord.v1.LookupStyle
+	(*StatusRequest)(nil),  // 1: chord.v1.StatusRequest
+	(*NodeStatus)(nil),     // 2: chord.v1.NodeStatus
+	(*StatusResponse)(nil), // 3: chord.v1.StatusResponse
+	(*GossipStatus)(nil),   // 4: chord.v1.GossipStatus
+	(*ZoneCount)(nil),      // 5: chord.v1.ZoneCount
+	(*RingRequest)(nil),    // 6: chord.v1.RingRequest
+	(*RingMember)(nil),     // 7: chord.v1.RingMember
+	(*RingResponse)(nil),   // 8: chord.v1.RingResponse
+	(*TraceRequest)(nil),   // 9: chord.v1.TraceRequest
+	(*Hop)(nil),            // 10: chord.v1.Hop
+	(*TraceResponse)(nil),  // 11: chord.v1.TraceResponse
+	(*LeaveRequest)(nil),   // 12: chord.v1.LeaveRequest
+	(*LeaveResponse)(nil),  // 13: chord.v1.LeaveResponse
+	(*DrainRequest)(nil),   // 14: chord.v1.DrainRequest
+	(*DrainResponse)(nil),  // 15: chord.v1.DrainResponse
+	(*Ref)(nil),            // 16: chord.v1.Ref
+	(*Arc)(nil),            // 17: chord.v1.Arc
 }
 var file_chord_v1_admin_proto_depIdxs = []int32{
-	15, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
-	15, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
-	15, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
-	15, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
-	15, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
-	1,  // 5: chord.v1.StatusResponse.nodes:type_name -> chord.v1.NodeStatus
-	3,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
-	4,  // 7: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
-	15, // 8: chord.v1.RingMember.self:type_name -> chord.v1.Ref
-	15, // 9: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
-	15, // 10: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
-	6,  // 11: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
-	15, // 12: chord.v1.Hop.node:type_name -> chord.v1.Ref
-	16, // 13: chord.v1.Hop.arc:type_name -> chord.v1.Arc
-	15, // 14: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
-	16, // 15: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
-	15, // 16: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
-	9,  // 17: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
-	0,  // 18: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
-	5,  // 19: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
-	8,  // 20: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
-	11, // 21: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
-	13, // 22: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
-	2,  // 23: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
-	7,  // 24: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
-	10, // 25: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
-	12, // 26: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
-	14, // 27: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
-	23, // [23:28] is the sub-list for method output_type
-	18, // [18:23] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
+	16, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
+	16, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
+	16, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
+	16, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
+	2,  // 5: chord.v1.StatusResponse.nodes:type_name -> chord.v1.NodeStatus
+	4,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
+	5,  // 7: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
+	16, // 8: chord.v1.RingMember.self:type_name -> chord.v1.Ref
+	16, // 9: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
+	16, // 10: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
+	7,  // 11: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
+	0,  // 12: chord.v1.TraceRequest.style:type_name -> chord.v1.LookupStyle
+	16, // 13: chord.v1.Hop.node:type_name -> chord.v1.Ref
+	17, // 14: chord.v1.Hop.arc:type_name -> chord.v1.Arc
+	16, // 15: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
+	17, // 16: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
+	16, // 17: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
+	10, // 18: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
+	1,  // 19: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
+	6,  // 20: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
+	9,  // 21: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
+	12, // 22: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
+	14, // 23: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
+	3,  // 24: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
+	8,  // 25: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
+	11, // 26: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
+	13, // 27: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
+	15, // 28: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
+	24, // [24:29] is the sub-list for method output_type
+	19, // [19:24] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_admin_proto_init() }
@@ -1121,13 +1192,14 @@ func file_chord_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_admin_proto_rawDesc), len(file_chord_v1_admin_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_chord_v1_admin_proto_goTypes,
 		DependencyIndexes: file_chord_v1_admin_proto_depIdxs,
+		EnumInfos:         file_chord_v1_admin_proto_enumTypes,
 		MessageInfos:      file_chord_v1_admin_proto_msgTypes,
 	}.Build()
 	File_chord_v1_admin_proto = out.File

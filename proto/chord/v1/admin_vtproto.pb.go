@@ -624,6 +624,11 @@ func (m *TraceRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Style != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Style))
+		i--
+		dAtA[i] = 0x10
+	}
 	if len(m.Key) > 0 {
 		i -= len(m.Key)
 		copy(dAtA[i:], m.Key)
@@ -738,6 +743,11 @@ func (m *TraceResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.ElapsedNs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ElapsedNs))
+		i--
+		dAtA[i] = 0x30
 	}
 	if len(m.Hops) > 0 {
 		for iNdEx := len(m.Hops) - 1; iNdEx >= 0; iNdEx-- {
@@ -1175,6 +1185,9 @@ func (m *TraceRequest) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Style != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Style))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1236,6 +1249,9 @@ func (m *TraceResponse) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.ElapsedNs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ElapsedNs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2791,6 +2807,25 @@ func (m *TraceRequest) UnmarshalVT(dAtA []byte) error {
 				m.Key = []byte{}
 			}
 			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Style", wireType)
+			}
+			m.Style = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Style |= LookupStyle(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3210,6 +3245,25 @@ func (m *TraceResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ElapsedNs", wireType)
+			}
+			m.ElapsedNs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ElapsedNs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

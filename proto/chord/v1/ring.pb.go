@@ -682,6 +682,307 @@ func (x *RouteResponse) GetNodes() []*Ref {
 	return nil
 }
 
+// A call on the way of a recursive lookup.
+type PassedHop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Ref                   `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Covered       bool                   `protobuf:"varint,2,opt,name=covered,proto3" json:"covered,omitempty"`                   // the node's successor list covers the identifier, or it is the owner
+	Failed        bool                   `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`                     // the node did not take the lookup
+	WaitedNs      int64                  `protobuf:"varint,4,opt,name=waited_ns,json=waitedNs,proto3" json:"waited_ns,omitempty"` // of a failed call
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassedHop) Reset() {
+	*x = PassedHop{}
+	mi := &file_chord_v1_ring_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassedHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassedHop) ProtoMessage() {}
+
+func (x *PassedHop) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassedHop.ProtoReflect.Descriptor instead.
+func (*PassedHop) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PassedHop) GetNode() *Ref {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *PassedHop) GetCovered() bool {
+	if x != nil {
+		return x.Covered
+	}
+	return false
+}
+
+func (x *PassedHop) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+func (x *PassedHop) GetWaitedNs() int64 {
+	if x != nil {
+		return x.WaitedNs
+	}
+	return 0
+}
+
+type ForwardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Number        uint64                 `protobuf:"fixed64,2,opt,name=number,proto3" json:"number,omitempty"` // known to those on the way only
+	Id            []byte                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Asker         string                 `protobuf:"bytes,4,opt,name=asker,proto3" json:"asker,omitempty"` // address of the process that waits for the answer
+	Last          bool                   `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`  // node is the owner, as far as the sender knows
+	Hops          []*PassedHop           `protobuf:"bytes,6,rep,name=hops,proto3" json:"hops,omitempty"`   // calls so far, this one among them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardRequest) Reset() {
+	*x = ForwardRequest{}
+	mi := &file_chord_v1_ring_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardRequest) ProtoMessage() {}
+
+func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
+func (*ForwardRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ForwardRequest) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *ForwardRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ForwardRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ForwardRequest) GetAsker() string {
+	if x != nil {
+		return x.Asker
+	}
+	return ""
+}
+
+func (x *ForwardRequest) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *ForwardRequest) GetHops() []*PassedHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+type ForwardResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForwardResponse) Reset() {
+	*x = ForwardResponse{}
+	mi := &file_chord_v1_ring_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForwardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForwardResponse) ProtoMessage() {}
+
+func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
+func (*ForwardResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{11}
+}
+
+type ArrivedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	Hops          []*PassedHop           `protobuf:"bytes,2,rep,name=hops,proto3" json:"hops,omitempty"`
+	Owner         *Ref                   `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"` // none, and neither are the next two, if no way was known
+	Predecessor   *Ref                   `protobuf:"bytes,4,opt,name=predecessor,proto3" json:"predecessor,omitempty"`
+	Successors    []*Ref                 `protobuf:"bytes,5,rep,name=successors,proto3" json:"successors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArrivedRequest) Reset() {
+	*x = ArrivedRequest{}
+	mi := &file_chord_v1_ring_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArrivedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArrivedRequest) ProtoMessage() {}
+
+func (x *ArrivedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArrivedRequest.ProtoReflect.Descriptor instead.
+func (*ArrivedRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ArrivedRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ArrivedRequest) GetHops() []*PassedHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+func (x *ArrivedRequest) GetOwner() *Ref {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *ArrivedRequest) GetPredecessor() *Ref {
+	if x != nil {
+		return x.Predecessor
+	}
+	return nil
+}
+
+func (x *ArrivedRequest) GetSuccessors() []*Ref {
+	if x != nil {
+		return x.Successors
+	}
+	return nil
+}
+
+type ArrivedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArrivedResponse) Reset() {
+	*x = ArrivedResponse{}
+	mi := &file_chord_v1_ring_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArrivedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArrivedResponse) ProtoMessage() {}
+
+func (x *ArrivedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArrivedResponse.ProtoReflect.Descriptor instead.
+func (*ArrivedResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{13}
+}
+
 var File_chord_v1_ring_proto protoreflect.FileDescriptor
 
 const file_chord_v1_ring_proto_rawDesc = "" +
@@ -743,12 +1044,36 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\x05avoid\x18\x03 \x03(\fR\x05avoid\"N\n" +
 	"\rRouteResponse\x12\x18\n" +
 	"\acovered\x18\x01 \x01(\bR\acovered\x12#\n" +
-	"\x05nodes\x18\x02 \x03(\v2\r.chord.v1.RefR\x05nodes2\x84\x02\n" +
+	"\x05nodes\x18\x02 \x03(\v2\r.chord.v1.RefR\x05nodes\"}\n" +
+	"\tPassedHop\x12!\n" +
+	"\x04node\x18\x01 \x01(\v2\r.chord.v1.RefR\x04node\x12\x18\n" +
+	"\acovered\x18\x02 \x01(\bR\acovered\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\bR\x06failed\x12\x1b\n" +
+	"\twaited_ns\x18\x04 \x01(\x03R\bwaitedNs\"\x9f\x01\n" +
+	"\x0eForwardRequest\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x06R\x06number\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\fR\x02id\x12\x14\n" +
+	"\x05asker\x18\x04 \x01(\tR\x05asker\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\x12'\n" +
+	"\x04hops\x18\x06 \x03(\v2\x13.chord.v1.PassedHopR\x04hops\"\x11\n" +
+	"\x0fForwardResponse\"\xd6\x01\n" +
+	"\x0eArrivedRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12'\n" +
+	"\x04hops\x18\x02 \x03(\v2\x13.chord.v1.PassedHopR\x04hops\x12#\n" +
+	"\x05owner\x18\x03 \x01(\v2\r.chord.v1.RefR\x05owner\x12/\n" +
+	"\vpredecessor\x18\x04 \x01(\v2\r.chord.v1.RefR\vpredecessor\x12-\n" +
+	"\n" +
+	"successors\x18\x05 \x03(\v2\r.chord.v1.RefR\n" +
+	"successors\"\x11\n" +
+	"\x0fArrivedResponse2\x84\x03\n" +
 	"\vRingService\x128\n" +
 	"\x05Hello\x12\x16.chord.v1.HelloRequest\x1a\x17.chord.v1.HelloResponse\x12D\n" +
 	"\tNeighbors\x12\x1a.chord.v1.NeighborsRequest\x1a\x1b.chord.v1.NeighborsResponse\x12;\n" +
 	"\x06Notify\x12\x17.chord.v1.NotifyRequest\x1a\x18.chord.v1.NotifyResponse\x128\n" +
-	"\x05Route\x12\x16.chord.v1.RouteRequest\x1a\x17.chord.v1.RouteResponseB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
+	"\x05Route\x12\x16.chord.v1.RouteRequest\x1a\x17.chord.v1.RouteResponse\x12>\n" +
+	"\aForward\x12\x18.chord.v1.ForwardRequest\x1a\x19.chord.v1.ForwardResponse\x12>\n" +
+	"\aArrived\x12\x18.chord.v1.ArrivedRequest\x1a\x19.chord.v1.ArrivedResponseB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
 	file_chord_v1_ring_proto_rawDescOnce sync.Once
@@ -762,7 +1087,7 @@ func file_chord_v1_ring_proto_rawDescGZIP() []byte {
 	return file_chord_v1_ring_proto_rawDescData
 }
 
-var file_chord_v1_ring_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_chord_v1_ring_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_chord_v1_ring_proto_goTypes = []any{
 	(*Process)(nil),           // 0: chord.v1.Process
 	(*HelloRequest)(nil),      // 1: chord.v1.HelloRequest
@@ -773,31 +1098,46 @@ var file_chord_v1_ring_proto_goTypes = []any{
 	(*NotifyResponse)(nil),    // 6: chord.v1.NotifyResponse
 	(*RouteRequest)(nil),      // 7: chord.v1.RouteRequest
 	(*RouteResponse)(nil),     // 8: chord.v1.RouteResponse
-	(*Ref)(nil),               // 9: chord.v1.Ref
+	(*PassedHop)(nil),         // 9: chord.v1.PassedHop
+	(*ForwardRequest)(nil),    // 10: chord.v1.ForwardRequest
+	(*ForwardResponse)(nil),   // 11: chord.v1.ForwardResponse
+	(*ArrivedRequest)(nil),    // 12: chord.v1.ArrivedRequest
+	(*ArrivedResponse)(nil),   // 13: chord.v1.ArrivedResponse
+	(*Ref)(nil),               // 14: chord.v1.Ref
 }
 var file_chord_v1_ring_proto_depIdxs = []int32{
 	0,  // 0: chord.v1.HelloRequest.self:type_name -> chord.v1.Process
 	0,  // 1: chord.v1.HelloRequest.gathered:type_name -> chord.v1.Process
 	0,  // 2: chord.v1.HelloResponse.self:type_name -> chord.v1.Process
 	0,  // 3: chord.v1.HelloResponse.gathered:type_name -> chord.v1.Process
-	9,  // 4: chord.v1.HelloResponse.nodes:type_name -> chord.v1.Ref
-	9,  // 5: chord.v1.NeighborsResponse.predecessor:type_name -> chord.v1.Ref
-	9,  // 6: chord.v1.NeighborsResponse.successors:type_name -> chord.v1.Ref
-	9,  // 7: chord.v1.NotifyRequest.from:type_name -> chord.v1.Ref
-	9,  // 8: chord.v1.RouteResponse.nodes:type_name -> chord.v1.Ref
-	1,  // 9: chord.v1.RingService.Hello:input_type -> chord.v1.HelloRequest
-	3,  // 10: chord.v1.RingService.Neighbors:input_type -> chord.v1.NeighborsRequest
-	5,  // 11: chord.v1.RingService.Notify:input_type -> chord.v1.NotifyRequest
-	7,  // 12: chord.v1.RingService.Route:input_type -> chord.v1.RouteRequest
-	2,  // 13: chord.v1.RingService.Hello:output_type -> chord.v1.HelloResponse
-	4,  // 14: chord.v1.RingService.Neighbors:output_type -> chord.v1.NeighborsResponse
-	6,  // 15: chord.v1.RingService.Notify:output_type -> chord.v1.NotifyResponse
-	8,  // 16: chord.v1.RingService.Route:output_type -> chord.v1.RouteResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 4: chord.v1.HelloResponse.nodes:type_name -> chord.v1.Ref
+	14, // 5: chord.v1.NeighborsResponse.predecessor:type_name -> chord.v1.Ref
+	14, // 6: chord.v1.NeighborsResponse.successors:type_name -> chord.v1.Ref
+	14, // 7: chord.v1.NotifyRequest.from:type_name -> chord.v1.Ref
+	14, // 8: chord.v1.RouteResponse.nodes:type_name -> chord.v1.Ref
+	14, // 9: chord.v1.PassedHop.node:type_name -> chord.v1.Ref
+	9,  // 10: chord.v1.ForwardRequest.hops:type_name -> chord.v1.PassedHop
+	9,  // 11: chord.v1.ArrivedRequest.hops:type_name -> chord.v1.PassedHop
+	14, // 12: chord.v1.ArrivedRequest.owner:type_name -> chord.v1.Ref
+	14, // 13: chord.v1.ArrivedRequest.predecessor:type_name -> chord.v1.Ref
+	14, // 14: chord.v1.ArrivedRequest.successors:type_name -> chord.v1.Ref
+	1,  // 15: chord.v1.RingService.Hello:input_type -> chord.v1.HelloRequest
+	3,  // 16: chord.v1.RingService.Neighbors:input_type -> chord.v1.NeighborsRequest
+	5,  // 17: chord.v1.RingService.Notify:input_type -> chord.v1.NotifyRequest
+	7,  // 18: chord.v1.RingService.Route:input_type -> chord.v1.RouteRequest
+	10, // 19: chord.v1.RingService.Forward:input_type -> chord.v1.ForwardRequest
+	12, // 20: chord.v1.RingService.Arrived:input_type -> chord.v1.ArrivedRequest
+	2,  // 21: chord.v1.RingService.Hello:output_type -> chord.v1.HelloResponse
+	4,  // 22: chord.v1.RingService.Neighbors:output_type -> chord.v1.NeighborsResponse
+	6,  // 23: chord.v1.RingService.Notify:output_type -> chord.v1.NotifyResponse
+	8,  // 24: chord.v1.RingService.Route:output_type -> chord.v1.RouteResponse
+	11, // 25: chord.v1.RingService.Forward:output_type -> chord.v1.ForwardResponse
+	13, // 26: chord.v1.RingService.Arrived:output_type -> chord.v1.ArrivedResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_ring_proto_init() }
@@ -812,7 +1152,7 @@ func file_chord_v1_ring_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_ring_proto_rawDesc), len(file_chord_v1_ring_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,8 @@ const (
 	RingService_Neighbors_FullMethodName = "/chord.v1.RingService/Neighbors"
 	RingService_Notify_FullMethodName    = "/chord.v1.RingService/Notify"
 	RingService_Route_FullMethodName     = "/chord.v1.RingService/Route"
+	RingService_Forward_FullMethodName   = "/chord.v1.RingService/Forward"
+	RingService_Arrived_FullMethodName   = "/chord.v1.RingService/Arrived"
 )
 
 // RingServiceClient is the client API for RingService service.
@@ -40,6 +42,10 @@ type RingServiceClient interface {
 	Notify(ctx context.Context, in *NotifyRequest, opts ...grpc.CallOption) (*NotifyResponse, error)
 	// Route asks a node for the way to an identifier.
 	Route(ctx context.Context, in *RouteRequest, opts ...grpc.CallOption) (*RouteResponse, error)
+	// Forward hands a recursive lookup over to a node, which answers at once that it has it.
+	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error)
+	// Arrived answers a recursive lookup at the process that asked.
+	Arrived(ctx context.Context, in *ArrivedRequest, opts ...grpc.CallOption) (*ArrivedResponse, error)
 }
 
 type ringServiceClient struct {
@@ -90,6 +96,26 @@ func (c *ringServiceClient) Route(ctx context.Context, in *RouteRequest, opts ..
 	return out, nil
 }
 
+func (c *ringServiceClient) Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForwardResponse)
+	err := c.cc.Invoke(ctx, RingService_Forward_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ringServiceClient) Arrived(ctx context.Context, in *ArrivedRequest, opts ...grpc.CallOption) (*ArrivedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ArrivedResponse)
+	err := c.cc.Invoke(ctx, RingService_Arrived_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RingServiceServer is the server API for RingService service.
 // All implementations must embed UnimplementedRingServiceServer
 // for forward compatibility.
@@ -105,6 +131,10 @@ type RingServiceServer interface {
 	Notify(context.Context, *NotifyRequest) (*NotifyResponse, error)
 	// Route asks a node for the way to an identifier.
 	Route(context.Context, *RouteRequest) (*RouteResponse, error)
+	// Forward hands a recursive lookup over to a node, which answers at once that it has it.
+	Forward(context.Context, *ForwardRequest) (*ForwardResponse, error)
+	// Arrived answers a recursive lookup at the process that asked.
+	Arrived(context.Context, *ArrivedRequest) (*ArrivedResponse, error)
 	mustEmbedUnimplementedRingServiceServer()
 }
 
@@ -126,6 +156,12 @@ func (UnimplementedRingServiceServer) Notify(context.Context, *NotifyRequest) (*
 }
 func (UnimplementedRingServiceServer) Route(context.Context, *RouteRequest) (*RouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Route not implemented")
+}
+func (UnimplementedRingServiceServer) Forward(context.Context, *ForwardRequest) (*ForwardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Forward not implemented")
+}
+func (UnimplementedRingServiceServer) Arrived(context.Context, *ArrivedRequest) (*ArrivedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Arrived not implemented")
 }
 func (UnimplementedRingServiceServer) mustEmbedUnimplementedRingServiceServer() {}
 func (UnimplementedRingServiceServer) testEmbeddedByValue()                     {}
@@ -220,6 +256,42 @@ func _RingService_Route_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RingService_Forward_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForwardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RingServiceServer).Forward(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RingService_Forward_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RingServiceServer).Forward(ctx, req.(*ForwardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RingService_Arrived_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ArrivedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RingServiceServer).Arrived(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RingService_Arrived_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RingServiceServer).Arrived(ctx, req.(*ArrivedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RingService_ServiceDesc is the grpc.ServiceDesc for RingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -242,6 +314,14 @@ var RingService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Route",
 			Handler:    _RingService_Route_Handler,
+		},
+		{
+			MethodName: "Forward",
+			Handler:    _RingService_Forward_Handler,
+		},
+		{
+			MethodName: "Arrived",
+			Handler:    _RingService_Arrived_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
