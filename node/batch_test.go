@@ -100,7 +100,9 @@ func TestTogetherEachForItself(t *testing.T) {
 		own, foreign := c.ownKeys(procs[0], 3), c.ownKeys(procs[1], 1)
 		put := puts(own)
 		ops := []node.Op{
-			put[0], {Kind: node.OpPut}, put[1], puts(foreign)[0], gets([]string{own[2]})[0], put[0],
+			put[0],
+			{Kind: node.OpPut},
+			put[1], puts(foreign)[0], gets([]string{own[2]})[0], put[0],
 			{Kind: node.OpDelete, Key: []byte(own[1])},
 		}
 		got := c.together(procs[0], ops)

@@ -15,6 +15,9 @@ type Config struct {
 
 	RoutingPeers int // other processes whose nodes lookups know by hearsay, if they host as many as the own one; 0: they go by fingers and lists alone
 
+	ServeMinority bool          // take writes by quorum even when most of the cluster is said to be dead: two rings may then both acknowledge
+	ForgetDead    time.Duration // how long a process that is said to be dead counts as a member of the cluster, unless a new one takes its place before
+
 	MaxKeyBytes   int
 	MaxValueBytes int
 
@@ -40,7 +43,7 @@ type Config struct {
 // DefaultConfig returns the settings of a production node.
 func DefaultConfig() Config {
 	return Config{
-		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, RoutingPeers: 4096,
+		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, RoutingPeers: 4096, ForgetDead: time.Hour,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
@@ -83,6 +86,7 @@ func (c Config) Validate() error {
 		name string
 		d    time.Duration
 	}{
+		{"forget-dead", c.ForgetDead},
 		{"stabilize interval", c.StabilizeInterval},
 		{"fix-fingers interval", c.FixFingersInterval},
 		{"repair interval", c.RepairInterval},

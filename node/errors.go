@@ -21,6 +21,10 @@ var (
 	ErrNoRoute = errors.New("no route to the owner of the key")
 	// ErrConsistency: fewer replicas answered than the level asks for. A read may be repeated at will. For a write see ErrUnknown.
 	ErrConsistency = errors.New("too few replicas answered")
+	// ErrMinority: the owner of the key hears that most of the cluster is dead, so that part may be a ring of its own. It takes no writes by quorum, and does
+	// not deny a key that it does not find. Nothing was applied. Turn to a process of the other part, or try again later: when the parts have met, or the
+	// dead are replaced or forgotten (Config.ForgetDead).
+	ErrMinority = errors.New("in the minority of the cluster")
 	// ErrUnknown: the write was sent to replicas but not confirmed by enough of them; it may or may not take effect. Repeating it with
 	// the same request id is safe.
 	ErrUnknown = errors.New("outcome unknown")

@@ -23,6 +23,8 @@ type Events struct {
 	Dropped func(arc ring.Arc, records int)
 	// Violation: a cheap check of the own state failed (ring.State.Check). A bug or a hostile peer.
 	Violation func(n ring.Ref, err error)
+	// Standing: by what the process hears, it is in the minority of its cluster now, or not any more.
+	Standing func(s Standing)
 	// ClockAhead: a version from a peer was refused because it lies this far ahead of the own clock.
 	ClockAhead func(ahead time.Duration)
 }

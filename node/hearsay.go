@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/chordkv/chord/ring"
@@ -9,19 +10,39 @@ import (
 
 // Hearsay is what others say about the liveness of processes, such as gossip. It is a hint, never believed: a process that is said to be
 // dead or alive is asked, and only what that call shows changes the ring. So hearsay that is wrong, late or forged costs a call, and the
-// ring is as correct without any. Lookups ask first whoever should be the owner if all of it is true, and go by the ring's own ways if it is not.
+// ring is as correct without any. Lookups ask first whoever should be the owner if all of it is true, and go by the ring's own ways if it is not. Only who counts
+// whether he is in the minority of the cluster has nothing else to go by; what is wrong there costs writes that are refused.
 
 // HearDead takes in that the process that hosts the given nodes, all at one address, is said to be gone. If an own node has one of them as
 // neighbor or finger, the process is asked; if it does not answer either, the ring closes without it at once: it counts as suspect, it leaves
 // the fingers, and nodes that have it as first successor stabilize, which tells the lists that it is in. Lookups do not ask it at once any more, as they do
-// with those of whom HearAlive told. It blocks for a call, two at most if the successor is to be replaced.
+// with those of whom HearAlive told. Unless it answers, it counts among the dead of the cluster. It blocks for a call, two at most if the successor is to be
+// replaced.
 func (p *Process) HearDead(ctx context.Context, nodes []ring.Ref) {
+	p.hearGone(ctx, nodes, func(c *census, s seat) { c.die(s, p.rt.Now()) })
+}
+
+// HearLeft is HearDead of a process that has said itself that it stops: it is not cut off, so it does not count among the dead.
+func (p *Process) HearLeft(ctx context.Context, nodes []ring.Ref) {
+	p.hearGone(ctx, nodes, func(c *census, s seat) { c.leave(s) })
+}
+
+// hearGone is HearDead with what the census is to make of it.
+func (p *Process) hearGone(ctx context.Context, nodes []ring.Ref, note func(c *census, s seat)) {
+	if len(nodes) == 0 {
+		return
+	}
+	p.count(func(c *census) { note(c, seatOf(nodes)) })
 	held, ok := p.holds(nodes)
 	if !ok || held.Addr == p.addr || !p.Ready() {
 		p.memory.strike(nodes)
 		return
 	}
-	if _, err := p.callNeighbors(ctx, held); !dead(err) {
+	_, err := p.callNeighbors(ctx, held)
+	if err == nil {
+		p.count(func(c *census) { c.enter(seatOf(nodes)) })
+	}
+	if !dead(err) {
 		return
 	}
 	p.memory.strike(nodes)
@@ -33,6 +54,31 @@ func (p *Process) HearDead(ctx context.Context, nodes []ring.Ref) {
 			n.stabilize(ctx)
 		}
 	}
+}
+
+// count has the census take in what was heard, if anything, and forget who has been dead for long enough.
+func (p *Process) count(take func(c *census)) Standing {
+	lowest := p.nodes[0].self
+	s, turned := p.memory.count(seatOf([]ring.Ref{lowest}), take, p.rt.Now().Add(-p.cfg.ForgetDead))
+	if turned && p.events.Standing != nil {
+		p.events.Standing(s)
+	}
+	return s
+}
+
+// Standing returns what the process knows of its cluster by hearsay.
+func (p *Process) Standing() Standing { return p.count(nil) }
+
+// outvoted returns an error if this process is in the minority and may not say what so many replicas say. One replica is no quorum: who asks for no more wants the
+// answer wherever it can be had.
+func (p *Process) outvoted(need int) error {
+	if need == 1 || p.cfg.ServeMinority || !p.memory.minority.Load() {
+		return nil
+	}
+	if s := p.Standing(); s.Minority { // else its dead have just been forgotten
+		return fmt.Errorf("%w: it hears of %d of %d processes", ErrMinority, s.Alive, s.Alive+s.Dead)
+	}
+	return nil
 }
 
 // holds returns the first of the given nodes that an own node has as neighbor or finger.
@@ -57,6 +103,7 @@ func (p *Process) HearAlive(ctx context.Context, nodes []ring.Ref) {
 	}
 	p.memory.hear(nodes[0].Addr, p.addr)
 	p.memory.enrol(nodes, p.cfg.RoutingPeers*len(p.nodes))
+	p.count(func(c *census) { c.enter(seatOf(nodes)) })
 	if !p.Ready() {
 		return // only a member has a place to compare
 	}

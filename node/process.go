@@ -167,6 +167,7 @@ type Status struct {
 	Nodes      []NodeStatus // by identifier
 	Known      []string     // a copy of Process.Known
 	Heard      int          // nodes of other processes that lookups know by hearsay
+	Standing   Standing
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -184,7 +185,7 @@ type NodeStatus struct {
 func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
-		Heard: int(p.memory.heard.Load()),
+		Heard: int(p.memory.heard.Load()), Standing: p.Standing(),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

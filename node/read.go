@@ -108,6 +108,11 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		// The ring starts again process by process: those that have the key may not be back yet.
 		return Result{}, fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(q.answers))
 	}
+	if newest.Version.IsZero() {
+		if err := p.outvoted(need); err != nil {
+			return Result{}, err // those that have the key may be in the other part
+		}
+	}
 	if need > 1 && !mutantReadUnrepaired.on() {
 		q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}

@@ -14,7 +14,7 @@ import (
 // Do executes an operation wherever its key is owned: here or, forwarded, elsewhere. A write without a request id gets one, so that
 // forwarding it twice is safe.
 //
-// Errors: ErrInvalid, ErrNotReady, ErrNoRoute, ErrStoreFull, ErrClockSkew: nothing was applied. ErrConsistency: too few replicas
+// Errors: ErrInvalid, ErrNotReady, ErrNoRoute, ErrMinority, ErrStoreFull, ErrClockSkew: nothing was applied. ErrConsistency: too few replicas
 // answered a read, or there are too few for a write, of which nothing was applied unless the error is ErrUnknown as well. ErrUnknown: a
 // write may or may not take effect; so it is when ctx ends under a write that was sent.
 func (p *Process) Do(ctx context.Context, op Op) (Result, error) {

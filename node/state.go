@@ -189,6 +189,7 @@ func (n *vnode) check() error {
 type memory struct {
 	suspectCount atomic.Int32 // len(suspects): the data path looks here first
 	heard        atomic.Int32 // len(roster.nodes), the same
+	minority     atomic.Bool  // of census, the same
 
 	mu       sync.Mutex
 	pins     []pin
@@ -199,6 +200,7 @@ type memory struct {
 	healStop func()                   // cancels the timer of the next heal
 	awaited  map[uint64]func(Arrival) // queries without an answer, by number, and who wants it
 	roster   roster
+	census   *census // nil until somebody was heard of, which most of a million processes never were
 
 	suspectUntil int64 // Unix time in ns at which the last of suspects is over
 }
@@ -356,6 +358,25 @@ func (m *memory) consult(question func(*roster, ring.ID) []ring.Ref, id ring.ID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return question(&m.roster, id)
+}
+
+// count has the census of the process with the given seat take something in, if there is anything, and forget those who were dead at a time already. It reports
+// what comes of it, and whether the answer to the question who has the majority is another one by that.
+func (m *memory) count(self seat, take func(*census), forget time.Time) (s Standing, turned bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.census == nil && take == nil:
+		return Standing{Alive: 1}, false
+	case m.census == nil:
+		m.census = &census{self: self}
+	}
+	if take != nil {
+		take(m.census)
+	}
+	m.census.forget(forget)
+	s = m.census.standing()
+	return s, m.minority.Swap(s.Minority) != s.Minority
 }
 
 // withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too

@@ -21,6 +21,9 @@ func (b *batch) write() {
 	p := b.p
 	need, err := p.replicasFor(b.ops[0].Level, p.cfg.WriteQuorum, b.group)
 	if err == nil {
+		err = p.outvoted(need)
+	}
+	if err == nil {
 		err = p.store.Writable()
 	}
 	if err != nil {

@@ -54,6 +54,9 @@ func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.
 	}
 	st := p.Status()
 	m.Ready, m.Records, m.DiskBytes, m.FreeBytes = st.Ready, st.Store.Records, st.Store.DiskBytes, st.Store.FreeBytes
+	if m.Gossip != nil {
+		m.Gossip.Dead, m.Gossip.Minority = uint32(st.Standing.Dead), st.Standing.Minority
+	}
 	if st.StoreError != nil {
 		m.StoreError = clip(st.StoreError.Error())
 	}

@@ -39,7 +39,7 @@ func diagnose(kind node.Kind, err error) (Outcome, remedy) {
 		return outcome, tryHint
 	case errors.Is(err, node.ErrInvalid), errors.Is(err, ErrWrongCluster):
 		return outcome, giveUp
-	case errors.Is(err, node.ErrStoreFull), errors.Is(err, node.ErrClockSkew):
+	case errors.Is(err, node.ErrStoreFull), errors.Is(err, node.ErrClockSkew), errors.Is(err, node.ErrMinority):
 		return outcome, tryLater
 	case deadServer(err):
 		return outcome, tryElsewhere

@@ -47,6 +47,7 @@ var errorTable = []struct {
 	{ErrWrongCluster, codes.FailedPrecondition, "WRONG_CLUSTER", true, false},
 	{node.ErrConsistency, codes.Unavailable, "CONSISTENCY", false, false},
 	{node.ErrNoRoute, codes.Unavailable, "NO_ROUTE", true, false},
+	{node.ErrMinority, codes.Unavailable, "MINORITY", true, false},
 	{node.ErrClockSkew, codes.FailedPrecondition, "CLOCK_SKEW", false, false},
 	{node.ErrStoreFull, codes.ResourceExhausted, "STORE_FULL", false, false},
 	{node.ErrCorrupt, codes.DataLoss, "CORRUPT", false, false},

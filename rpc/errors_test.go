@@ -25,6 +25,7 @@ var sentinels = []struct {
 	{node.ErrNoNode, false},
 	{node.ErrNotOwner, false},
 	{node.ErrNoRoute, false},
+	{node.ErrMinority, false},
 	{node.ErrConsistency, true},
 	{node.ErrUnknown, true},
 	{node.ErrInvalid, false},

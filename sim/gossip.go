@@ -163,13 +163,15 @@ func (g *gossiping) introduce(m *member, others []*member) {
 }
 
 // leaves is called when the process of a host has left the ring, and is about to end.
-func (g *gossiping) leaves(h *Host) { g.lost(h, 0) }
+func (g *gossiping) leaves(h *Host) { g.lost(h, 0, (*node.Process).HearLeft) }
 
 // gone is called when the process of a host ends.
-func (g *gossiping) gone(h *Host) { g.lost(h, g.Detection(len(g.alive), len(g.alive), &g.rand)) }
+func (g *gossiping) gone(h *Host) {
+	g.lost(h, g.Detection(len(g.alive), len(g.alive), &g.rand), (*node.Process).HearDead)
+}
 
 // lost has everybody hear that a member is no more, from some time on. What comes first counts.
-func (g *gossiping) lost(h *Host, noticed time.Duration) {
+func (g *gossiping) lost(h *Host, noticed time.Duration, hear hearing) {
 	m := g.latest[h.number]
 	if m == nil || !m.up {
 		return
@@ -180,7 +182,7 @@ func (g *gossiping) lost(h *Host, noticed time.Duration) {
 			g.alive = slices.Delete(g.alive, at, at+1)
 		}
 	})
-	g.tell(m, noticed, (*node.Process).HearDead, func() bool {
+	g.tell(m, noticed, hear, func() bool {
 		now := g.latest[h.number]
 		return !now.up || now.nodes[0] != m.nodes[0]
 	})

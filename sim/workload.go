@@ -228,7 +228,7 @@ func hadNoEffect(err error) bool {
 		return false
 	}
 	for _, certain := range []error{
-		node.ErrInvalid, node.ErrNotReady, node.ErrNoRoute, node.ErrStoreFull, node.ErrClockSkew, node.ErrConsistency,
+		node.ErrInvalid, node.ErrNotReady, node.ErrNoRoute, node.ErrMinority, node.ErrStoreFull, node.ErrClockSkew, node.ErrConsistency,
 	} {
 		if errors.Is(err, certain) {
 			return true

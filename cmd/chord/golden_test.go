@@ -28,6 +28,7 @@ import (
 //	chord [stdin=TEXT] [tty]   input: one command line, words split at blanks, '...' and $'...' as in a shell
 //	env NAME=VALUE ...         for the rest of the file; NAME= unsets
 //	fail NAME                  how the ring fails from here on; none heals it
+//	dead n=N                    the process that status asks hears that so many others are dead
 //	file NAME                  input: contents of a file in the working directory
 func TestGolden(t *testing.T) {
 	scripts, err := filepath.Abs("testdata/golden")
@@ -73,6 +74,11 @@ func golden(t *testing.T, w *world, d *datadriven.TestData) string {
 		case "refused", "refused-lookup":
 			w.nobody = []string{testServer}
 		}
+		return ""
+	case "dead":
+		g := w.admin.status.GetGossip()
+		d.ScanArgs(t, "n", &g.Dead)
+		g.Minority = g.GetDead() > members(g)
 		return ""
 	case "file":
 		if err := os.WriteFile(filepath.Clean(d.CmdArgs[0].Key), []byte(d.Input), 0o600); err != nil {
@@ -170,6 +176,7 @@ var goldenFailures = map[string]error{
 	"no-route":       opError(`get "k"`, false, rpc.NotApplied, 1, testServer, node.ErrNoRoute),
 	"full":           opError(`put "k"`, true, rpc.NotApplied, 1, testServer, node.ErrStoreFull),
 	"invalid":        opError(`put "k"`, true, rpc.NotApplied, 0, testServer, fmt.Errorf("%w: the value has 9 bytes, the limit is 8", node.ErrInvalid)),
+	"minority":       opError(`put "k"`, true, rpc.NotApplied, 1, testServer, fmt.Errorf("%w: it hears of 7 of 20 processes", node.ErrMinority)),
 	"skew":           opError(`put "k"`, true, rpc.NotApplied, 1, testServer, node.ErrClockSkew),
 	"corrupt":        opError(`get "k"`, false, rpc.NotApplied, 1, testServer, node.ErrCorrupt),
 	"interrupted":    opError(`get "k"`, false, rpc.NotApplied, 1, testServer, context.Canceled),

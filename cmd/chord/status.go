@@ -63,6 +63,9 @@ func unhealthy(s *chordv1.StatusResponse) (why []string) {
 	if s.GetStoreError() != "" {
 		why = append(why, "refuses writes: "+s.GetStoreError())
 	}
+	if g := s.GetGossip(); g.GetMinority() {
+		why = append(why, fmt.Sprintf("in the minority: hears of %d of %d processes", members(g), members(g)+g.GetDead()))
+	}
 	for _, n := range s.GetNodes() {
 		if !n.GetServing() {
 			why = append(why, "node "+refOfWire(n.GetSelf()).ID.Short()+" has no place in the ring yet")
@@ -121,17 +124,27 @@ func gossipText(g *chordv1.GossipStatus) string {
 	if g == nil {
 		return "off"
 	}
-	members := 0
 	var zones []string
 	for _, z := range g.GetZones() {
-		members += int(z.GetMembers())
 		zones = append(zones, fmt.Sprintf("%d in %s", z.GetMembers(), cmp.Or(z.GetZone(), "no zone")))
 	}
-	text := fmt.Sprintf("%s alive, at %s", pluralProcesses(members), g.GetAddr())
+	text := pluralProcesses(int(members(g))) + " alive"
+	if g.GetDead() > 0 {
+		text += fmt.Sprintf(", %d dead", g.GetDead())
+	}
+	text += ", at " + g.GetAddr()
 	if len(zones) > 1 || g.GetZone() != "" {
 		text += fmt.Sprintf("; zone %s (%s)", cmp.Or(g.GetZone(), "none"), strings.Join(zones, ", "))
 	}
 	return text
+}
+
+// members counts the processes that are alive.
+func members(g *chordv1.GossipStatus) (alive uint32) {
+	for _, z := range g.GetZones() {
+		alive += z.GetMembers()
+	}
+	return alive
 }
 
 func uptime(startedMS int64) string {
@@ -195,6 +208,9 @@ type gossipJSON struct {
 	Zone    string            `json:"zone"`
 	Members uint32            `json:"members"` // that are alive, itself among them
 	Zones   map[string]uint32 `json:"zones"`   // the same by zone; "" for those without
+
+	Dead     uint32 `json:"dead"`     // that still count as members
+	Minority bool   `json:"minority"` // they have the majority
 }
 
 type statusNodeJSON struct {
@@ -230,9 +246,10 @@ func gossipResult(g *chordv1.GossipStatus) *gossipJSON {
 	if g == nil {
 		return nil
 	}
-	out := &gossipJSON{Addr: g.GetAddr(), Zone: g.GetZone(), Zones: map[string]uint32{}}
+	out := &gossipJSON{
+		Addr: g.GetAddr(), Zone: g.GetZone(), Members: members(g), Zones: map[string]uint32{}, Dead: g.GetDead(), Minority: g.GetMinority(),
+	}
 	for _, z := range g.GetZones() {
-		out.Members += z.GetMembers()
 		out.Zones[z.GetZone()] = z.GetMembers()
 	}
 	return out

@@ -143,12 +143,15 @@ func TestProfilesFromThisMachineOnly(t *testing.T) {
 func TestReady(t *testing.T) {
 	datadriven.RunTest(t, "testdata/ready", func(t *testing.T, d *datadriven.TestData) string {
 		group := []ring.Ref{{Addr: "a"}, {Addr: "b"}, {Addr: "c"}}
-		s := node.Status{Ready: true, Nodes: []node.NodeStatus{{Serving: true, Group: group}, {Serving: true, Group: group}}}
+		s := node.Status{Ready: true, Standing: node.Standing{Alive: 3}, Nodes: []node.NodeStatus{{Serving: true, Group: group}, {Serving: true, Group: group}}}
 		if d.HasArg("outside") {
 			s.Ready, s.Nodes[1].Serving = false, false
 		}
 		if d.HasArg("full") {
 			s.StoreError = errors.Join(node.ErrStoreFull)
+		}
+		if d.HasArg("minority") {
+			s.Standing = node.Standing{Alive: 7, Dead: 13, Minority: true}
 		}
 		if d.HasArg("alone") {
 			s.Nodes[0].Group = group[:1]

@@ -24,6 +24,8 @@ type Config struct {
 	GossipAdvertise string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
 	RoutingPeers    int
 	Zone            string
+	Minority        string        // serve or refuse
+	ForgetDead      time.Duration // how long a dead process counts as a member
 
 	Data  string // directory
 	Store string // pebble or memory
@@ -53,6 +55,9 @@ const (
 	storePebble = "pebble"
 	storeMemory = "memory"
 
+	minorityRefuse = "refuse"
+	minorityServe  = "serve"
+
 	defaultPort = 7400
 	maxVNodes   = 1024
 	off         = "off" // in place of an address
@@ -71,6 +76,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: fmt.Sprintf("127.0.0.1:%d", defaultPort), Data: "./chord-data", Store: storePebble, Sync: "always",
 		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
+		Minority: minorityRefuse, ForgetDead: n.ForgetDead,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
 		Admin: "127.0.0.1:7402", StopTimeout: 30 * time.Second,
 		LogLevel: "info", LogFormat: "auto", DevNodes: 5,
@@ -82,6 +88,7 @@ func (c Config) nodeConfig() node.Config {
 	n := node.DefaultConfig()
 	n.Replicas, n.WriteQuorum, n.ReadQuorum, n.Successors = c.Replicas, c.WriteQuorum, c.ReadQuorum, c.Successors
 	n.MaxKeyBytes, n.MaxValueBytes, n.RoutingPeers = c.MaxKeyBytes, c.MaxValueBytes, c.RoutingPeers
+	n.ServeMinority, n.ForgetDead = c.Minority == minorityServe, c.ForgetDead
 	return n
 }
 

@@ -65,6 +65,14 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 				log.Error().Stringer("node", n.ID).Err(err).Msg("the node's state breaks an invariant: a bug or a hostile peer; please report it")
 			})
 		},
+		Standing: func(s node.Standing) {
+			e := log.Warn().Int("alive", s.Alive).Int("dead", s.Dead)
+			if s.Minority {
+				e.Msg("in the minority: most of the cluster is cut off, or dead; start new processes in place of those that are lost for good")
+				return
+			}
+			e.Msg("not in the minority any more")
+		},
 		ClockAhead: func(ahead time.Duration) {
 			m.clockAhead.Inc()
 			complaints.do("clock", func() {

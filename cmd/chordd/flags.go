@@ -42,6 +42,10 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"--advertise and the port of --gossip)")
 	f.IntVar(&cfg.RoutingPeers, "routing-peers", d.RoutingPeers, "`N` other processes that lookups know by gossip, so that one call finds the owner; in larger "+
 		"rings they are more fingers. 0: lookups go by the fingers alone")
+	f.Var(newChoice(&cfg.Minority, minorityRefuse, minorityServe), "minority", "what to do with writes by quorum while more than half of the processes "+
+		"are dead by gossip: refuse, because they may be a ring of their own, or serve")
+	f.DurationVar(&cfg.ForgetDead, "forget-dead", d.ForgetDead, "how long a process that died counts as a member for that, unless a new one takes its place "+
+		"before")
 	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of what fails as a whole with this process, such as a rack or data center: replicas are spread over zones")
 
 	f.StringVar(&cfg.Data, "data", d.Data, "`DIR` of the data and the identity of this process; created if missing")

@@ -179,6 +179,10 @@ func (p *process) gossipEvents() gossip.Events {
 			said(m).Msg("gossip: a process is said to be dead")
 			p.core.HearDead(ctx, m.Nodes())
 		},
+		Left: func(ctx context.Context, m gossip.Member) {
+			said(m).Msg("gossip: a process says that it stops")
+			p.core.HearLeft(ctx, m.Nodes())
+		},
 		Foreign: func(addr, cluster string) {
 			own, _ := p.local.Cluster()
 			p.complaints.do("foreign "+cluster, func() {

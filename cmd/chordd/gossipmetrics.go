@@ -47,6 +47,7 @@ func (c *chatter) Collect(out chan<- prometheus.Metric) {
 		{"alive", counts.Joined.Load()},
 		{"changed", counts.Changed.Load()},
 		{"dead", counts.Dead.Load()},
+		{"left", counts.Left.Load()},
 		{"conflict", counts.Conflicts.Load()},
 	} {
 		send(descGossipEvents, prometheus.CounterValue, float64(e.count), e.event)

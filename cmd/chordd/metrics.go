@@ -80,6 +80,8 @@ var (
 	descSuccessors = desc("node_successors", "Length of the node's successor list.", "node")
 	descFingers    = desc("node_fingers", "Distinct fingers of the node.", "node")
 	descHeard      = desc("routing_nodes", "Nodes of other processes that lookups know by gossip.")
+	descDead       = desc("gossip_dead", "Processes that are dead by what gossip says and still count as members of the cluster.")
+	descMinority   = desc("minority", "1 if more than half of the cluster is dead by what gossip says: writes by quorum are refused unless --minority is serve.")
 	descRecords    = desc("store_records", "Records in the store, deletes that are remembered included; absent if the store cannot tell.")
 	descDisk       = desc("store_disk_bytes", "Bytes that the store takes on disk, 0 in memory.")
 	descFree       = desc("store_free_bytes", "Bytes free on the store's file system, 0 in memory.")
@@ -94,7 +96,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descRecords, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descRecords, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -122,6 +124,8 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descFingers, float64(len(n.Fingers)), id)
 	}
 	gauge(descHeard, float64(s.Heard))
+	gauge(descDead, float64(s.Standing.Dead))
+	gauge(descMinority, oneIf(s.Standing.Minority))
 	if s.Store.Records >= 0 {
 		gauge(descRecords, float64(s.Store.Records))
 	}

@@ -31,6 +31,7 @@ func assess(s node.Status, writeQuorum int, draining bool) readiness {
 	if s.StoreError != nil {
 		writable.detail = s.StoreError.Error()
 	}
+	members := s.Standing.Alive + s.Standing.Dead
 	return readiness{
 		{name: "joined", ok: s.Ready},
 		{name: "serving", ok: serving == len(s.Nodes), detail: fmt.Sprintf("%d of %d nodes have their place in the ring", serving, len(s.Nodes))},
@@ -39,6 +40,10 @@ func assess(s node.Status, writeQuorum int, draining bool) readiness {
 		{
 			name: "write-quorum", ok: smallest >= writeQuorum, advisory: true,
 			detail: fmt.Sprintf("%d processes known for each key, writes need %d", smallest, writeQuorum),
+		},
+		{
+			name: "majority", ok: !s.Standing.Minority, advisory: true,
+			detail: fmt.Sprintf("hears of %d of %d processes", s.Standing.Alive, members),
 		},
 	}
 }

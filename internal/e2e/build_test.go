@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,21 +70,23 @@ type output struct {
 // chord runs the command line and returns what it printed and its exit code.
 func chord(t *testing.T, args ...string) output {
 	t.Helper()
-	return runProgram(t, 2*time.Minute, "chord", args...)
+	return chordWithin(t, nil, args...)
 }
 
-func runProgram(t *testing.T, limit time.Duration, name string, args ...string) output {
+// chordWithin is chord where a command runs its arguments: see chordd.within.
+func chordWithin(t *testing.T, within []string, args ...string) output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(binDir, name), args...)
+	command := slices.Concat(within, []string{filepath.Join(binDir, "chord")}, args)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = environment()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s %s: %v (%v)\n%s", name, strings.Join(args, " "), err, ctx.Err(), stderr.String())
+		t.Fatalf("chord %s: %v (%v)\n%s", strings.Join(args, " "), err, ctx.Err(), stderr.String())
 	}
 	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }

@@ -27,7 +27,7 @@ func observe(t *testing.T, ring []*chordd) []observer {
 	t.Helper()
 	var all []observer
 	for _, d := range ring {
-		conn, err := grpc.NewClient("passthrough:///"+d.admin, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("passthrough:///"+d.admin, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(d.dial))
 		if err != nil {
 			t.Fatal(err)
 		}

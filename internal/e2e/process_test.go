@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +31,9 @@ type chordd struct {
 	args   []string // besides the addresses and the data directory
 	log    string   // file with everything that it ever printed
 
+	within []string                                                     // command that runs its arguments where the process is to run; nil: here
+	dial   func(ctx context.Context, addr string) (c net.Conn, e error) // from there
+
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
 }
@@ -40,6 +45,9 @@ func newChordd(t *testing.T, name string, args ...string) *chordd {
 	d := &chordd{
 		t: t, name: name, listen: freeAddr(t), admin: freeAddr(t),
 		data: filepath.Join(dir, "data"), args: args, log: filepath.Join(dir, "log"),
+		dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		},
 	}
 	t.Cleanup(func() {
 		d.kill()
@@ -98,8 +106,8 @@ func (d *chordd) start(more ...string) {
 		d.t.Fatal(err)
 	}
 	defer log.Close() // the process has its own descriptor
-	args := append([]string{"--listen", d.listen, "--admin", d.admin, "--data", d.data}, d.args...)
-	d.cmd = exec.Command(filepath.Join(binDir, "chordd"), append(args, more...)...)
+	command := slices.Concat(d.within, []string{filepath.Join(binDir, "chordd"), "--listen", d.listen, "--admin", d.admin, "--data", d.data}, d.args, more)
+	d.cmd = exec.Command(command[0], command[1:]...)
 	d.cmd.Env = environment()
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
@@ -164,7 +172,11 @@ func (d *chordd) ready() error {
 
 // get reads a page of the admin listener; an answer other than 200 is an error.
 func (d *chordd) get(path string) (string, error) {
-	client := http.Client{Timeout: time.Second}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, addr string) (net.Conn, error) { return d.dial(ctx, addr) },
+	}
+	client := http.Client{Timeout: time.Second, Transport: transport}
 	resp, err := client.Get("http://" + d.admin + path)
 	if err != nil {
 		return "", err

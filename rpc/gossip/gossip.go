@@ -76,19 +76,22 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Events are what a Gossip reports. Every field may be nil. Alive and Dead are called on goroutines of their own, of which there is one at a
+// Events are what a Gossip reports. Every field may be nil. Alive, Dead and Left are called on goroutines of their own, of which there is one at a
 // time for a member, and may block; ctx ends with the Gossip. If a member changes often, they are called with the newest only.
 type Events struct {
 	// Alive: a member was heard of, came back, or has other data.
 	Alive func(ctx context.Context, m Member)
-	// Dead: a member does not answer, or says that it stops.
+	// Dead: a member does not answer.
 	Dead func(ctx context.Context, m Member)
+	// Left: a member has said that it stops.
+	Left func(ctx context.Context, m Member)
 	// Foreign: a process of another cluster gossips with this one, or is gossiped with. It must not block.
 	Foreign func(addr, cluster string)
 }
 
 // Gossip is a process's membership in the gossip of its cluster.
 type Gossip struct {
+	self      Member
 	listener  *Listener
 	transport memberlist.NodeAwareTransport // the listener, but in a test that cuts the network
 	list      *memberlist.Memberlist
@@ -122,7 +125,7 @@ func start(ctx context.Context, l *Listener, t memberlist.NodeAwareTransport, cf
 	if events.Foreign == nil {
 		events.Foreign = func(string, string) {}
 	}
-	g := &Gossip{listener: l, transport: t}
+	g := &Gossip{self: cfg.Self, listener: l, transport: t}
 	telling, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.watch = newWatch(telling, cfg.Self, meta, events)
@@ -199,9 +202,19 @@ func (g *Gossip) Counts() *Counts { return &g.watch.counts }
 // then gives the others more time.
 func (g *Gossip) HealthScore() int { return g.list.GetHealthScore() }
 
-// Leave tells the others that the process stops, so that they need not find out. It returns when some have been told, or after the timeout.
+// Leave tells the others that the process stops, so that they need not find out, nor take it for one that has died. It returns when some have been told, or
+// after the timeout.
+//
+// memberlist's own word for that has the same effect on its events as a death: so the process says it first in what it says of itself.
 func (g *Gossip) Leave(timeout time.Duration) error {
-	if err := g.list.Leave(timeout); err != nil {
+	self := g.self
+	self.Stops = true
+	meta, err := self.meta()
+	if err != nil {
+		return fmt.Errorf("gossip: leave: %w", err)
+	}
+	g.watch.say(meta)
+	if err := errors.Join(g.list.UpdateNode(timeout/2), g.list.Leave(timeout/2)); err != nil {
 		return fmt.Errorf("gossip: leave: %w", err)
 	}
 	return nil

@@ -42,6 +42,7 @@ type peer struct {
 
 	mu      sync.Mutex
 	dead    map[string]int // by name
+	left    map[string]int
 	foreign map[string]string
 }
 
@@ -64,12 +65,17 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 	for _, f := range change {
 		f(&cfg)
 	}
-	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, foreign: map[string]string{}}
+	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}}
 	p.Gossip, err = start(t.Context(), l, p.network, cfg, Events{
 		Dead: func(_ context.Context, m Member) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.dead[m.name()]++
+		},
+		Left: func(_ context.Context, m Member) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.left[m.name()]++
 		},
 		Foreign: func(addr, cluster string) {
 			p.mu.Lock()
@@ -162,7 +168,7 @@ func TestMembersFindEachOther(t *testing.T) {
 	}
 }
 
-// Who leaves need not be found dead.
+// Who leaves need not be found dead, and is not said to be.
 func TestLeave(t *testing.T) {
 	peers := begins(t, 4)
 	never := func(c *Config) { c.ProbeInterval, c.ProbeTimeout = time.Hour, time.Minute }
@@ -175,6 +181,16 @@ func TestLeave(t *testing.T) {
 		t.Error(err)
 	}
 	know(t, peers, peers) // while it still answers probes
+	for _, p := range peers {
+		eventually(t, func() error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if got := p.left[leaver.self.name()]; got != 1 || len(p.left) != 1 || len(p.dead) != 0 {
+				return fmt.Errorf("%s was told that %v left and %v died, want that %s left", p.self.Addr, p.left, p.dead, leaver.self.name())
+			}
+			return nil
+		})
+	}
 }
 
 // A process that crashes and comes back under another address at once is taken back as soon as it asks again after its old self is known to
@@ -346,11 +362,13 @@ func TestForgedDeath(t *testing.T) {
 		{peers[1].self.name(), "\x7f"},
 		{victim, "\xcd\x10\x00"}, // higher than that with which the victim has objected
 	} {
-		before := peers[0].Counts().Dead.Load()
+		counts := peers[0].Counts()
+		gone := func() uint64 { return counts.Dead.Load() + counts.Left.Load() }
+		before := gone()
 		forged := "\x05\x83" + text("Incarnation") + f.incarnation + text("Node") + text(victim) + text("From") + text(f.from)
 		sendRaw(t, "udp", peers[0].at(), "\xf4\x0bcluster one"+forged)
 		eventually(t, func() error {
-			if peers[0].Counts().Dead.Load() == before {
+			if gone() == before {
 				return fmt.Errorf("the forged message changed nothing: the test proves nothing")
 			}
 			return nil

@@ -19,6 +19,7 @@ type Member struct {
 	Addr     string        // HOST:PORT where it listens for nodes and clients
 	Zone     string        // where it runs, at most MaxZoneBytes; empty if it was not told
 	Version  string        // of its program
+	Stops    bool          // it has said that it is about to stop
 }
 
 // Limits of what a member says: together they stay under the 512 bytes that memberlist has for it.
@@ -32,6 +33,9 @@ const (
 
 // metaFormat begins the metadata. A field may be added at the end of them under the same format: who does not know it skips it.
 const metaFormat = 1
+
+// metaStops ends the metadata of a member that is about to stop. Others have nothing in its place.
+const metaStops = 1
 
 var errMeta = errors.New("metadata")
 
@@ -53,6 +57,9 @@ func (m Member) meta() ([]byte, error) {
 	for _, text := range []string{m.Addr, m.Zone, m.Version} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
+	}
+	if m.Stops {
+		b = append(b, metaStops)
 	}
 	return b, nil
 }
@@ -94,6 +101,7 @@ func memberOf(n *memberlist.Node) (m Member, err error) {
 	m.Identity.Incarnation = r.uvarint()
 	m.Addr, m.Zone, m.Version = r.text(), r.text(), r.text()
 	m.Identity.Zone = ring.ZoneOf(m.Zone)
+	m.Stops = len(r.rest) > 0 && r.byte() == metaStops
 	if r.err != nil {
 		return Member{}, r.err
 	}

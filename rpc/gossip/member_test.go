@@ -8,13 +8,15 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
+
+	"github.com/chordkv/chord/ring"
 )
 
 // What a member says of itself arrives as it was said, and the longest of all fits.
 func TestMetadata(t *testing.T) {
 	longest := number(1)
 	longest.Addr, longest.Zone, longest.Version = strings.Repeat("a", maxAddrBytes), strings.Repeat("z", MaxZoneBytes), strings.Repeat("v", maxVersionBytes)
-	longest.Identity.VNodes, longest.Identity.Incarnation = maxVNodes, 1<<64-1
+	longest.Identity.VNodes, longest.Identity.Incarnation, longest.Identity.Zone = maxVNodes, 1<<64-1, ring.ZoneOf(longest.Zone)
 	for _, m := range []Member{number(1), longest} {
 		meta := mustMeta(t, m)
 		if len(meta) >= memberlist.MetaMaxSize {
@@ -31,6 +33,10 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("%d bytes of %d: got %+v, want an error", n, len(meta), got)
 			}
 		}
+	}
+	longest.Stops = true
+	if got, err := memberOf(&memberlist.Node{Name: longest.name(), Meta: mustMeta(t, longest)}); err != nil || got != longest {
+		t.Errorf("got %+v, error %v; want %+v", got, err, longest)
 	}
 	longest.Zone += "z"
 	if _, err := longest.meta(); err == nil {

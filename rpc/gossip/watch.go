@@ -24,7 +24,6 @@ const (
 // calls it with its lock held, so it calls nobody itself; a goroutine a member does, one at a time for each, and only what is newest.
 type watch struct {
 	self   string // the own name
-	meta   []byte
 	events Events
 	most   int // how many may be alive: maxMembers
 	counts Counts
@@ -32,6 +31,7 @@ type watch struct {
 	tasks  sync.WaitGroup
 
 	mu      sync.Mutex
+	meta    []byte            // of the own process
 	alive   map[string]Member // by name, the own one too
 	changes map[string]change // that nobody has been told of yet
 	telling map[string]bool   // members that somebody is being told of
@@ -40,15 +40,24 @@ type watch struct {
 
 // Counts counts what gossip has said.
 type Counts struct {
-	Joined, Changed, Dead atomic.Uint64 // other members
-	Conflicts             atomic.Uint64 // claims of a name by two addresses
+	Joined, Changed, Dead, Left atomic.Uint64 // other members
+	Conflicts                   atomic.Uint64 // claims of a name by two addresses
 }
 
 // change is the newest that is known of a member.
 type change struct {
 	member Member
-	alive  bool
+	fate   fate
 }
+
+// fate is what has become of a member.
+type fate uint8
+
+const (
+	alive fate = iota
+	dead
+	left // it has said itself that it stops
+)
 
 var (
 	_ memberlist.Delegate         = (*watch)(nil)
@@ -80,17 +89,17 @@ func (w *watch) NotifyAlive(n *memberlist.Node) error {
 
 // NotifyJoin implements memberlist.EventDelegate.
 func (w *watch) NotifyJoin(n *memberlist.Node) {
-	w.note(n, true, &w.counts.Joined)
+	w.note(n, alive, &w.counts.Joined)
 }
 
 // NotifyUpdate implements memberlist.EventDelegate.
 func (w *watch) NotifyUpdate(n *memberlist.Node) {
-	w.note(n, true, &w.counts.Changed)
+	w.note(n, alive, &w.counts.Changed)
 }
 
-// NotifyLeave implements memberlist.EventDelegate. It does not tell the dead from those that have left, and nobody needs to: both are asked.
+// NotifyLeave implements memberlist.EventDelegate. It does not tell the dead from those that have left; those are gone before, by what they said.
 func (w *watch) NotifyLeave(n *memberlist.Node) {
-	w.note(n, false, &w.counts.Dead)
+	w.note(n, dead, &w.counts.Dead)
 }
 
 // NotifyConflict implements memberlist.ConflictDelegate. It is how a process that came back under another address looks until its old self is
@@ -100,27 +109,31 @@ func (w *watch) NotifyConflict(existing, other *memberlist.Node) {
 }
 
 // note takes in a change, counts it and has Events told.
-func (w *watch) note(n *memberlist.Node, alive bool, count *atomic.Uint64) {
+func (w *watch) note(n *memberlist.Node, f fate, count *atomic.Uint64) {
 	m, err := memberOf(n)
 	if err != nil {
 		return // NotifyAlive has let nobody in who is not as he should be
 	}
+	if f == alive && m.Stops {
+		f, count = left, &w.counts.Left
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before, known := w.alive[m.name()]
-	if alive {
+	switch {
+	case f == alive:
 		w.alive[m.name()] = m
-	} else {
+	case known:
 		delete(w.alive, m.name())
+		m = before // by that address it was known
+	default:
+		return // it was gone already
 	}
 	if m.name() == w.self || w.closed {
 		return
 	}
 	count.Add(1)
-	if !alive && known {
-		m = before // by that address it was known
-	}
-	w.changes[m.name()] = change{m, alive}
+	w.changes[m.name()] = change{m, f}
 	w.tell()
 }
 
@@ -152,11 +165,8 @@ func (w *watch) done(name string) {
 }
 
 func (w *watch) report(c change) {
-	switch {
-	case c.alive && w.events.Alive != nil:
-		w.events.Alive(w.ctx, c.member)
-	case !c.alive && w.events.Dead != nil:
-		w.events.Dead(w.ctx, c.member)
+	if tell := [...]func(context.Context, Member){alive: w.events.Alive, dead: w.events.Dead, left: w.events.Left}[c.fate]; tell != nil {
+		tell(w.ctx, c.member)
 	}
 }
 
@@ -175,8 +185,17 @@ func (w *watch) members() []Member {
 	return slices.SortedFunc(maps.Values(w.alive), func(a, b Member) int { return strings.Compare(a.name(), b.name()) })
 }
 
+// say changes what the process says of itself, when it is next asked.
+func (w *watch) say(meta []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.meta = meta
+}
+
 // NodeMeta implements memberlist.Delegate.
 func (w *watch) NodeMeta(limit int) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if len(w.meta) > limit {
 		panic(fmt.Sprintf("gossip: %d bytes of metadata, memberlist takes %d", len(w.meta), limit)) // the limits of Member allow fewer
 	}

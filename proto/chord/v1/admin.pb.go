@@ -386,9 +386,11 @@ func (x *StatusResponse) GetGossip() *GossipStatus {
 // What a process knows by gossip.
 type GossipStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`   // where it gossips, as others reach it
-	Zones         []*ZoneCount           `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"` // of the processes that are alive, itself among them, by the name of the zone
-	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`   // its own
+	Addr          string                 `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`          // where it gossips, as others reach it
+	Zones         []*ZoneCount           `protobuf:"bytes,2,rep,name=zones,proto3" json:"zones,omitempty"`        // of the processes that are alive, itself among them, by the name of the zone
+	Zone          string                 `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`          // its own
+	Dead          uint32                 `protobuf:"varint,4,opt,name=dead,proto3" json:"dead,omitempty"`         // processes that are said to be dead and still count as members
+	Minority      bool                   `protobuf:"varint,5,opt,name=minority,proto3" json:"minority,omitempty"` // the dead have the majority, so that this process may be cut off from them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -442,6 +444,20 @@ func (x *GossipStatus) GetZone() string {
 		return x.Zone
 	}
 	return ""
+}
+
+func (x *GossipStatus) GetDead() uint32 {
+	if x != nil {
+		return x.Dead
+	}
+	return 0
+}
+
+func (x *GossipStatus) GetMinority() bool {
+	if x != nil {
+		return x.Minority
+	}
+	return false
 }
 
 type ZoneCount struct {
@@ -1058,11 +1074,13 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\fwrite_quorum\x18\x10 \x01(\rR\vwriteQuorum\x12\x1f\n" +
 	"\vread_quorum\x18\x11 \x01(\rR\n" +
 	"readQuorum\x12.\n" +
-	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\"a\n" +
+	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\"\x91\x01\n" +
 	"\fGossipStatus\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12)\n" +
 	"\x05zones\x18\x02 \x03(\v2\x13.chord.v1.ZoneCountR\x05zones\x12\x12\n" +
-	"\x04zone\x18\x03 \x01(\tR\x04zone\"9\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x12\n" +
+	"\x04dead\x18\x04 \x01(\rR\x04dead\x12\x1a\n" +
+	"\bminority\x18\x05 \x01(\bR\bminority\"9\n" +
 	"\tZoneCount\x12\x12\n" +
 	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x18\n" +
 	"\amembers\x18\x02 \x01(\rR\amembers\"\r\n" +
