@@ -110,6 +110,21 @@ func (b *block) leaf(at site, prefix uint64) (*block, site) {
 // crowded reports whether a leaf should be split.
 func (b *block) crowded(at site) bool { return b.count.Load() > splitAt && at.depth < maxDepth }
 
+// crowdedLeaves appends the prefixes of the crowded leaves below a block at a site.
+func (b *block) crowdedLeaves(at site, found []uint64) []uint64 {
+	kids := b.kids.Load()
+	if kids == nil {
+		if b.crowded(at) {
+			found = append(found, at.prefix)
+		}
+		return found
+	}
+	for i := range kids {
+		found = kids[i].crowdedLeaves(at.kid(i), found)
+	}
+	return found
+}
+
 // split gives a leaf children, whose sums somebody has found by reading.
 func (b *block) split(sums *[16]node.Summary) {
 	kids := new([16]block)

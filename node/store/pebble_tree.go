@@ -51,6 +51,7 @@ type treeState struct {
 	recounts sync.Mutex    // held by who counts a block anew: one at a time
 	watch    *watch        // what happens to the block that is being counted; changed with all lanes held
 	again    chan uint64   // prefixes of leaves that are to be read: to be split, or because they are unsure
+	missed   atomic.Bool   // there were more than again has room for
 	due      chan struct{}
 
 	generation uint64 // of the checkpoint; changed by one goroutine
@@ -99,7 +100,8 @@ func (t *treeState) add(deltas []delta) {
 		if leaf.crowded(at) || t.isUnsure(at) {
 			select {
 			case t.again <- d.prefix:
-			default: // the next write there asks again
+			default:
+				t.missed.Store(true)
 			}
 		}
 	}
@@ -299,8 +301,11 @@ func (p *Pebble) tend(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case prefix := <-p.tree.again:
-			if leaf, at := p.tree.root.leaf(site{}, prefix); leaf.crowded(at) || p.tree.isUnsure(at) {
-				_, err = p.recount(prefix)
+			err = p.thin(ctx, prefix)
+			if len(p.tree.again) == 0 && p.tree.missed.Swap(false) {
+				for _, prefix := range p.tree.root.crowdedLeaves(site{}, nil) { // maybe nobody writes there any more
+					err = errors.Join(err, p.thin(ctx, prefix))
+				}
 			}
 		case <-p.tree.due:
 			if !p.space.full.Load() && p.tree.number.Load()-p.tree.saved.Load() >= p.tree.journalLimit() {
@@ -311,6 +316,29 @@ func (p *Pebble) tend(ctx context.Context) {
 			p.opts.Log.Error().Err(err).Msg("hash tree")
 		}
 	}
+}
+
+// thin counts the leaf of a prefix anew if that is due, and splits it, and the leaves that come of it, until none is crowded.
+func (p *Pebble) thin(ctx context.Context, prefix uint64) error {
+	// Bound: a leaf is split no deeper than maxDepth.
+	for open := []uint64{prefix}; len(open) > 0 && ctx.Err() == nil; {
+		prefix, open = open[len(open)-1], open[:len(open)-1]
+		leaf, at := p.tree.root.leaf(site{}, prefix)
+		if !leaf.crowded(at) && !p.tree.isUnsure(at) {
+			continue
+		}
+		if _, err := p.recount(prefix); err != nil {
+			return err
+		}
+		if kids := leaf.kids.Load(); kids != nil {
+			for i := range kids {
+				if kid := at.kid(i); kids[i].crowded(kid) {
+					open = append(open, kid.prefix)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // recounted is what was found in a block.
