@@ -20,7 +20,7 @@ func somebody(name string) []ring.Ref {
 	return []ring.Ref{{ID: other, Addr: name}, {ID: lowest, Addr: name}}
 }
 
-// TestStanding: what a process knows of its cluster after it has heard that others are alive (+), dead (-) or have left (/), and half an hours have passed (~).
+// TestStanding: what a process knows of its cluster after it has heard that others are alive (+), dead (-) or have left (/), and half an hour has passed (~).
 func TestStanding(t *testing.T) {
 	for script, want := range map[string]node.Standing{
 		"":                     {Alive: 1},
