@@ -27,6 +27,7 @@ type cluster struct {
 	procs map[string]*process // by address; those that answer
 	fault map[string]error    // what calls to an address end with; errSilent: never answered
 	calls int
+	moved map[string]int // by address: records that were sent there, or that it has fetched
 
 	peers func(w *wire) node.Peers // what a process has for network in place of w; nil: w
 }
@@ -47,7 +48,7 @@ func inCluster(t *testing.T, seed uint64, cfg node.Config, f func(c *cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{
 			t: t, cfg: cfg, rng: rand.New(rand.NewPCG(seed, 0)),
-			procs: make(map[string]*process), fault: make(map[string]error),
+			procs: make(map[string]*process), fault: make(map[string]error), moved: make(map[string]int),
 		}
 		defer func() {
 			for _, p := range c.all() {
@@ -201,6 +202,13 @@ func (c *cluster) converge(within time.Duration) {
 	})
 }
 
+// count notes records that arrive somewhere.
+func (c *cluster) count(addr string, records int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moved[addr] += records
+}
+
 // copies waits until each key is stored by exactly the processes that should have it.
 func (c *cluster) copies(within time.Duration, keys [][]byte) {
 	c.t.Helper()
@@ -326,6 +334,7 @@ func (w *wire) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([
 	if err != nil {
 		return nil, err
 	}
+	w.c.count(to.Addr, len(records))
 	return p.Apply(ctx, records)
 }
 
@@ -334,7 +343,13 @@ func (w *wire) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([]nod
 	if err != nil {
 		return nil, err
 	}
-	return p.Fetch(ctx, wants)
+	found, err := p.Fetch(ctx, wants)
+	for i := range found {
+		if found[i].Record.Key != nil {
+			w.c.count(w.from, 1)
+		}
+	}
+	return found, err
 }
 
 func (w *wire) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {

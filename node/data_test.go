@@ -363,6 +363,64 @@ func TestRepairCost(t *testing.T) {
 	})
 }
 
+// A process that comes back with its data gets what it has missed, and nothing that it has.
+func TestRestartCostsTheDifference(t *testing.T) {
+	inCluster(t, 7, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(5, 4)
+		c.converge(30 * time.Second)
+		var records []node.Record
+		for i := range 20_000 {
+			v := node.Version{Time: uint64(time.Now().UnixMilli()) << 16, Origin: uint64(i + 1)}
+			records = append(records, node.Record{Key: fmt.Append(nil, "key", i), Value: []byte("value"), Version: v})
+		}
+		for _, p := range procs { // each with its share, and the rest for the sweep to drop: nothing is sent
+			if _, err := p.store.Apply(records); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+		keys := make([][]byte, len(records))
+		for i := range records {
+			keys[i] = records[i].Key
+		}
+		c.copies(5*time.Minute, keys)
+		gone := procs[2]
+		stored := int(gone.store.Stats().Records)
+		c.kill(gone)
+		time.Sleep(10 * time.Second)
+		missed := 0
+		for i := range 50 {
+			key := fmt.Sprint("key", 100*i)
+			if v, err := gone.store.Version([]byte(key)); err != nil {
+				c.t.Fatal(err)
+			} else if !v.IsZero() {
+				missed++
+			}
+			c.put(procs[0], key, "written meanwhile")
+		}
+		time.Sleep(10 * time.Second)
+		c.mu.Lock()
+		clear(c.moved)
+		c.mu.Unlock()
+		back := c.restart(gone.id, gone.addr, gone.store)
+		if err := back.Join(c.t.Context(), []string{procs[0].addr}); err != nil {
+			c.t.Fatal(err)
+		}
+		c.converge(time.Minute)
+		c.copies(5*time.Minute, keys)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := c.moved[gone.addr]; missed == 0 || n < missed || n > stored/50 {
+			c.t.Errorf("%d records came to a process that has %d and missed %d", n, stored, missed)
+		}
+		for _, p := range procs {
+			if n := c.moved[p.addr]; p != gone && n > stored/50 {
+				c.t.Errorf("%d records went to %s, which missed none", n, p.addr)
+			}
+		}
+		c.t.Logf("%d stored, %d missed, moved: %v", stored, missed, c.moved)
+	})
+}
+
 // Nothing is dropped before N others have it: here those who should take it cannot.
 func TestSweepKeepsWhatNobodyElseHas(t *testing.T) {
 	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {
