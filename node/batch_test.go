@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
 )
 
 // outcome is how and when an operation of a batch was answered.
@@ -50,6 +51,24 @@ func (c *cluster) ownKeys(p *process, n int) []string {
 	return keys
 }
 
+// holders returns who has a record of a key, by address, and who should: the group of the owner.
+func (c *cluster) holders(owner *process, key string) (have, want []string) {
+	for _, p := range c.all() {
+		if v, _ := p.store.Version([]byte(key)); !v.IsZero() {
+			have = append(have, p.addr)
+		}
+	}
+	for _, n := range owner.Status().Nodes {
+		if n.View.Arc().Contains(ring.Hash([]byte(key))) {
+			for _, r := range n.Group {
+				want = append(want, r.Addr)
+			}
+		}
+	}
+	slices.Sort(want)
+	return have, want
+}
+
 func puts(keys []string) []node.Op {
 	var ops []node.Op
 	for i, key := range keys {
@@ -69,9 +88,9 @@ func gets(keys []string) []node.Op {
 // Operations that come together cost about as many calls as one, from whichever of a process's arcs they are.
 func TestTogetherIsCheap(t *testing.T) {
 	inCluster(t, 1, node.DefaultConfig(), func(c *cluster) {
-		procs := c.bootstrap(3, 8)
+		procs := c.bootstrap(5, 16)
 		c.converge(30 * time.Second)
-		keys := c.ownKeys(procs[0], 100)
+		keys := c.ownKeys(procs[0], 200)
 		for _, ops := range [][]node.Op{puts(keys), gets(keys)} {
 			before := c.calls
 			for i, o := range c.together(procs[0], ops) {
@@ -82,8 +101,15 @@ func TestTogetherIsCheap(t *testing.T) {
 					c.t.Fatalf("get %q: got %q, want %q", keys[i], o.Result.Value, want)
 				}
 			}
+			// Two replicas are among four other processes: at most six batches, of two calls each.
 			if calls := c.calls - before; calls > 20 {
-				c.t.Errorf("100 times %v took %d calls", ops[0].Kind, calls)
+				c.t.Errorf("200 times %v took %d calls", ops[0].Kind, calls)
+			}
+			time.Sleep(2 * delay) // W of N were waited for
+			for _, key := range keys {
+				if have, want := c.holders(procs[0], key); !slices.Equal(have, want) {
+					c.t.Fatalf("%q is on %v, want %v", key, have, want)
+				}
 			}
 		}
 		for _, key := range keys {
@@ -205,6 +231,31 @@ func TestTogetherWithAStaleReplica(t *testing.T) {
 		}
 		if after := slices.MaxFunc(got, func(a, b outcome) int { return int(a.after - b.after) }); after.Index != 3 {
 			c.t.Errorf("put %q was answered last", keys[after.Index])
+		}
+	})
+}
+
+// While an arc is not settled, each of its operations asks everybody who may have been a replica.
+func TestTogetherInAnUnsettledArc(t *testing.T) {
+	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(5, 1)
+		keys := c.ownKeys(procs[0], 10)
+		_, group := c.holders(procs[0], keys[0])
+		for _, p := range procs {
+			if slices.Contains(group, p.addr) {
+				continue
+			}
+			for _, key := range keys {
+				r := node.Record{Key: []byte(key), Value: []byte("value of " + key), Version: node.Version{Time: 1, Origin: 77}}
+				if _, err := p.store.Apply([]node.Record{r}); err != nil {
+					c.t.Fatal(err)
+				}
+			}
+		}
+		for i, o := range c.together(procs[0], gets(keys)) {
+			if want := "value of " + keys[i]; o.Err != nil || string(o.Result.Value) != want {
+				c.t.Errorf("get %q: got %q, error %v; want %q", keys[i], o.Result.Value, o.Err, want)
+			}
 		}
 	})
 }
