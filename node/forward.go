@@ -168,7 +168,7 @@ func (p *Process) query(ctx context.Context, id ring.ID) (owner ring.View, hops 
 	waiting, cancel := p.rt.WithTimeout(ctx, p.patience())
 	defer cancel()
 	q := Query{Number: p.rt.Uint64(), ID: id, Asker: p.addr}
-	defer p.memory.arrived(q.Number)
+	defer func() { _ = p.memory.arrived(q.Number) }() // nobody waits any more
 	began := p.rt.Now()
 	var a Arrival
 	err := p.rt.Await(waiting, func(wake func()) {

@@ -52,11 +52,16 @@ func (c *counter) OutlineResponse(o []node.Outline) ([]node.Outline, int, error)
 }
 
 func (c *counter) NameRequest(u []node.Unnamed) ([]node.Unnamed, int, error) { return through(c, u) }
-func (c *counter) NameResponse(e []node.Entry) ([]node.Entry, int, error)    { return through(c, e) }
-func (c *counter) ListResponse(e []node.Entry) ([]node.Entry, int, error)    { return through(c, e) }
-func (c *counter) DoRequest(op node.Op) (node.Op, int, error)                { return through(c, op) }
-func (c *counter) DoResponse(r node.Result) (node.Result, int, error)        { return through(c, r) }
-func (c *counter) Failure(answer error) (error, int, error)                  { return through(c, answer) }
+
+func (c *counter) NameResponse(e []node.Entry) ([]node.Entry, int, error) { return through(c, e) }
+
+func (c *counter) ListResponse(e []node.Entry) ([]node.Entry, int, error) { return through(c, e) }
+
+func (c *counter) DoRequest(op node.Op) (node.Op, int, error) { return through(c, op) }
+
+func (c *counter) DoResponse(r node.Result) (node.Result, int, error) { return through(c, r) }
+
+func (c *counter) Failure(answer error) (error, int, error) { return through(c, answer) }
 
 func (c *counter) NotifyRequest(to, from ring.Ref) (gotTo, gotFrom ring.Ref, size int, err error) {
 	size, err = c.count()
