@@ -23,7 +23,8 @@ func partitionHeal() *Experiment {
 			"list right, and what a read from a random node then finds of what was acknowledged. A write is lost if the read finds neither it nor a " +
 			"newer one of the same key: the last writer wins, also across a partition. Nodes have the settings of production: three replicas, of " +
 			"which two must have a write.\n\n" +
-			"The nodes of a part take those of the others for dead, and become a ring of their own; no part is refused for being small. No paper " +
+			"The nodes of a part take those of the others for dead, and become a ring of their own. Without gossip no part knows that it is small; with gossip one that is " +
+			"in the minority refuses writes by quorum as soon as it has heard so. No paper " +
 			"has this experiment: Chord as published does not find back from two rings to one.",
 		Params: []Param{
 			{"splits", "sizes of the parts in percent", []string{"50/50", "90/10", "34/33/33"}, []string{"50/50", "90/10"}},
