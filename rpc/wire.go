@@ -130,8 +130,8 @@ func (Wire) ForwardRequest(to ring.Ref, q node.Query) (gotTo ring.Ref, got node.
 	if err != nil {
 		return gotTo, got, 0, err
 	}
-	at, got, err := queryFromProto(m)
-	return ring.Ref{ID: at, Addr: to.Addr}, got, size, err
+	to.ID, got, err = queryFromProto(m)
+	return to, got, size, err
 }
 
 // ForwardResponse carries the answer to it.
@@ -144,7 +144,8 @@ func (Wire) ArrivedRequest(to ring.Ref, a node.Arrival) (gotTo ring.Ref, got nod
 		return gotTo, got, 0, err
 	}
 	got, err = arrivalFromProto(m)
-	return ring.Ref{Addr: to.Addr}, got, size, err
+	to.ID = ring.ID{}
+	return to, got, size, err
 }
 
 // ArrivedResponse carries the answer to it.
