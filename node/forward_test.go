@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,13 +93,11 @@ func TestRecursiveLookupWithoutAnAnswer(t *testing.T) {
 // forwardCounter counts the queries that are sent.
 type forwardCounter struct {
 	*wire
-	n *int
+	n *atomic.Int32
 }
 
 func (f forwardCounter) Forward(ctx context.Context, to ring.Ref, q node.Query) error {
-	f.c.mu.Lock()
-	*f.n++
-	f.c.mu.Unlock()
+	f.n.Add(1)
 	return f.wire.Forward(ctx, to, q)
 }
 
@@ -106,7 +105,7 @@ func (f forwardCounter) Forward(ctx context.Context, to ring.Ref, q node.Query) 
 func TestForgedQueries(t *testing.T) {
 	cfg := node.DefaultConfig()
 	inCluster(t, 4, cfg, func(c *cluster) {
-		forwards := 0
+		var forwards atomic.Int32
 		c.peers = func(w *wire) node.Peers { return forwardCounter{w, &forwards} }
 		procs := c.bootstrap(64, 1)
 		p, at := procs[0], procs[0].Nodes()[0]
@@ -131,8 +130,8 @@ func TestForgedQueries(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if forwards == 0 || forwards > 6 {
-			c.t.Errorf("one query, sent 100 times, was forwarded %d times", forwards)
+		if n := forwards.Load(); n == 0 || n > 6 {
+			c.t.Errorf("one query, sent 100 times, was forwarded %d times", n)
 		}
 
 		if err := p.Forward(ring.ID{1}, q); !errors.Is(err, node.ErrNoNode) {
