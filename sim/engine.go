@@ -127,7 +127,7 @@ func (w *World) choose(until time.Duration) int {
 	c := &w.choice
 	c.places, c.pending = c.places[:0], c.pending[:0]
 	for i := range w.queue.heap {
-		if w.queue.heap[i].at <= until {
+		if e := &w.queue.heap[i]; e.at <= until && !w.void(e) { // a void one may have moved behind the loop above
 			c.places = append(c.places, i)
 		}
 	}
