@@ -15,7 +15,7 @@ type roundTrips struct {
 	table atomic.Pointer[[]tripRow] // its length is a power of two
 }
 
-// tripRow is the places that a peer can have: one cache line of estimates. Eight of them fill a table to a half before it has to grow.
+// tripRow is the places that a peer can have: one cache line of estimates. A table grows when one of its rows is full.
 type tripRow [8]atomic.Uint64
 
 // mostTrips is how many rows a table has at most.
