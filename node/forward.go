@@ -50,6 +50,14 @@ func (q *Query) avoid() (ids []ring.ID) {
 	return ids
 }
 
+// back returns how many nodes in a row, up to the present one, knew the owner, as they thought: the first by its list, the others by their predecessors.
+func (q *Query) back() (n int) {
+	for i := len(q.Hops) - 1; i >= 0 && (q.Hops[i].Covered || q.Hops[i].Err != nil); i-- {
+		n++
+	}
+	return n
+}
+
 // Forward takes over a query for one of the own nodes. That is all that the answer says: the query goes on from a task of its own, once, however often
 // it comes. Errors: ErrNoNode, ErrNotReady; ErrInvalid, if it has made all the calls that a lookup may.
 func (p *Process) Forward(node ring.ID, q Query) error {
@@ -78,8 +86,9 @@ func (p *Process) Forward(node ring.ID, q Query) error {
 func (p *Process) forward(ctx context.Context, n *vnode, q Query) {
 	here := len(q.Hops) - 1 // the call that brought it
 	q.Hops = append(make([]Hop, 0, len(q.Hops)+1), q.Hops...)
+	named := q.Last // as the owner: the node that the query is at, not those to which it is to go on
 	for range p.cfg.MaxAttempts {
-		owner, next := p.onward(n, &q)
+		owner, next := p.onward(n, named, &q)
 		if here >= 0 {
 			q.Hops[here].Covered = q.Last
 		}
@@ -100,15 +109,15 @@ func (p *Process) forward(ctx context.Context, n *vnode, q Query) {
 
 // onward returns where a query goes from an own node, nowhere if that owns the identifier or knows no way, and says in the query whether that is the owner.
 // Who is named as the owner and is not names its predecessor, as in a lookup that settles.
-func (p *Process) onward(n *vnode, q *Query) (owner ring.View, next ring.Ref) {
+func (p *Process) onward(n *vnode, named bool, q *Query) (owner ring.View, next ring.Ref) {
 	avoid := q.avoid()
-	if q.Last {
+	if named {
 		v := n.snap.Load().view
 		switch {
 		case v.Arc().Contains(q.ID):
 			return v, ring.Ref{}
-		case slices.Contains(avoid, v.Pred.ID):
-			return ring.View{}, ring.Ref{} // it may be the owner now, and whoever asks it iteratively will find out
+		case slices.Contains(avoid, v.Pred.ID) || q.back() > maxBack:
+			return ring.View{}, ring.Ref{} // it may be the owner now, or there are shorter ways: whoever goes on iteratively will find out
 		}
 		return ring.View{}, v.Pred
 	}

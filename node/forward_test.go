@@ -62,14 +62,30 @@ func TestRecursiveLookupsAmongTheDead(t *testing.T) {
 		}
 		refs, passed := liveRefs(c), 0
 		for i, p := range c.all() {
-			for _, h := range c.recurse(p, refs, ring.Hash(fmt.Appendf(nil, "key-%d", i))).Hops {
-				if errors.Is(h.Err, node.ErrPassedOver) {
-					passed++
+			for j := range 8 {
+				for _, h := range c.recurse(p, refs, ring.Hash(fmt.Appendf(nil, "key-%d-%d", i, j))).Hops {
+					if errors.Is(h.Err, node.ErrPassedOver) {
+						passed++
+					}
 				}
 			}
 		}
 		if passed == 0 {
 			c.t.Error("no query met a dead node")
+		}
+	})
+}
+
+// TestRecursiveLookupOfADeadOwner: a node that finds the owner dead goes on along its list, and the query does not wander back along predecessors.
+func TestRecursiveLookupOfADeadOwner(t *testing.T) {
+	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(largeRing(), 1)
+		id := procs[0].Nodes()[0].ID
+		c.kill(procs[0])
+		refs, began := liveRefs(c), time.Now()
+		l := c.recurse(procs[1], refs, id)
+		if took := time.Since(began); took > 100*time.Millisecond || len(l.Hops) > 20 {
+			c.t.Errorf("%d hops in %v", len(l.Hops), took)
 		}
 	})
 }
