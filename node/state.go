@@ -210,11 +210,8 @@ type pin struct {
 	until time.Time
 }
 
-// maxPins and maxKnown bound the memory of a process: a pin lives for seconds, and healing needs a few addresses.
-const (
-	maxPins  = 4096
-	maxKnown = 64
-)
+// maxPins bounds the memory of a process; a pin lives for seconds.
+const maxPins = 4096
 
 // suspect remembers that the process at addr did not answer; it reports whether that is news.
 func (m *memory) suspect(addr string, now, until time.Time) bool {
@@ -377,44 +374,6 @@ func (m *memory) count(self seat, take func(*census), forget time.Time) (s Stand
 	m.census.forget(forget)
 	s = m.census.standing()
 	return s, m.minority.Swap(s.Minority) != s.Minority
-}
-
-// withAddrs adds the addresses of refs but the own one to a list, those seen lately in its second half, and forgets the oldest if there are too
-// many. It returns the same list if that has them there already, else another.
-func withAddrs(known []string, refs []ring.Ref, own string) []string {
-	fresh, i := false, -1
-	for _, r := range refs {
-		if next := i + 1; next < len(known) && known[next] == r.Addr {
-			i = next // in the same order as last time, as most of a successor list is
-		} else {
-			i = lastIndex(known, r.Addr)
-		}
-		if r.Addr == own || i >= 0 && i >= len(known)-maxKnown/2 {
-			continue
-		}
-		if !fresh {
-			known, fresh = append(make([]string, 0, min(len(known)+len(refs), maxKnown)), known...), true
-		}
-		if i < 0 && len(known) == maxKnown {
-			i = 0
-		}
-		if i >= 0 {
-			known = slices.Delete(known, i, i+1)
-			i--
-		}
-		known = append(known, r.Addr)
-	}
-	return known
-}
-
-// lastIndex is slices.Index from behind, where those stand that were seen lately.
-func lastIndex(addrs []string, addr string) int {
-	for i, a := range slices.Backward(addrs) {
-		if a == addr {
-			return i
-		}
-	}
-	return -1
 }
 
 // acquaintances returns the remembered addresses, which nobody may change.
