@@ -21,7 +21,25 @@ const (
 	clientTimeout = 10 * time.Second
 )
 
-func clientsOf(w *sim.World) clients { return clients{w, w.Rand("clients")} }
+// inRing makes an ideal ring of so many processes and executes what script returns for its clients, until that ends or ctx does.
+func inRing(ctx context.Context, at *Point, o sim.Options, nodes int, script func(c clients) func()) error {
+	var world *sim.World
+	o.AfterStep = func(s sim.Step) {
+		if s.Seq%(1<<16) == 0 {
+			at.At(s.At, s.Seq)
+		}
+		if s.Seq%(1<<10) == 0 && ctx.Err() != nil {
+			world.Fail(ctx.Err())
+		}
+	}
+	return inWorld(o, func(w *sim.World) error {
+		world = w
+		if err := w.Bootstrap(nodes); err != nil {
+			return err
+		}
+		return w.Exec(script(clients{w, w.Rand("clients")}))
+	})
+}
 
 // any returns one of the hosts at random.
 func (c clients) any(hosts []*sim.Host) *sim.Host { return hosts[c.chance.IntN(len(hosts))] }

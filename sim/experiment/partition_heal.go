@@ -134,21 +134,10 @@ func (h *healing) run() (healPoint, error) {
 	o.Gossip = sim.DefaultGossip()
 	o.Gossip.On = h.gossip
 	h.at.Span(time.Minute + h.p.Duration("cut") + h.p.Duration("limit")/4 + h.p.Duration("repair"))
-	o.AfterStep = func(s sim.Step) {
-		if s.Seq%(1<<16) == 0 {
-			h.at.At(s.At, s.Seq)
-		}
-		if s.Seq%(1<<10) == 0 && h.ctx.Err() != nil {
-			h.w.Fail(h.ctx.Err())
-		}
-	}
-	err := inWorld(o, func(w *sim.World) error {
-		h.clients = clientsOf(w)
-		if err := w.Bootstrap(h.p.Int("nodes")); err != nil {
-			return err
-		}
+	err := inRing(h.ctx, h.at, o, h.p.Int("nodes"), func(c clients) func() {
+		h.clients = c
 		h.divide()
-		return w.Exec(h.script)
+		return h.script
 	})
 	return h.out, err
 }

@@ -90,20 +90,9 @@ func (l *zoneLosing) run() error {
 		o.Zones = l.out.Zones
 	}
 	l.at.Span(time.Minute + l.p.Duration("repair"))
-	o.AfterStep = func(s sim.Step) {
-		if s.Seq%(1<<16) == 0 {
-			l.at.At(s.At, s.Seq)
-		}
-		if s.Seq%(1<<10) == 0 && l.ctx.Err() != nil {
-			l.w.Fail(l.ctx.Err())
-		}
-	}
-	return inWorld(o, func(w *sim.World) error {
-		l.clients = clientsOf(w)
-		if err := w.Bootstrap(l.p.Int("nodes")); err != nil {
-			return err
-		}
-		return w.Exec(l.script)
+	return inRing(l.ctx, l.at, o, l.p.Int("nodes"), func(c clients) func() {
+		l.clients = c
+		return l.script
 	})
 }
 
