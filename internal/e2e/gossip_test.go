@@ -194,12 +194,7 @@ func TestWithoutGossip(t *testing.T) {
 				}
 				ring = append(ring, newChordd(t, fmt.Sprintf("process %d", i), args...))
 			}
-			ring[0].start()
-			waitReady(t, ring[0])
-			for _, d := range ring[1:] {
-				d.start("--join", ring[0].listen)
-			}
-			waitReady(t, ring...)
+			startAll(t, ring)
 			importAll(t, ring[0], want)
 			ring[3].kill()
 			waitHeld(t, ring[:3], want)

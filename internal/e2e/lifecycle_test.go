@@ -14,15 +14,20 @@ func startRing(t *testing.T, n int, args ...string) []*chordd {
 	ring := make([]*chordd, n)
 	for i := range ring {
 		ring[i] = newChordd(t, fmt.Sprintf("process %d", i), args...)
-		if i == 0 {
-			ring[i].start()
-			waitReady(t, ring[0])
-		} else {
-			ring[i].start("--join", ring[0].listen)
-		}
+	}
+	startAll(t, ring)
+	return ring
+}
+
+// startAll starts processes as one ring, which the first founds, and waits until all are ready.
+func startAll(t *testing.T, ring []*chordd) {
+	t.Helper()
+	ring[0].start()
+	waitReady(t, ring[0])
+	for _, d := range ring[1:] {
+		d.start("--join", ring[0].listen)
 	}
 	waitReady(t, ring...)
-	return ring
 }
 
 // importAll puts the pairs through the command line.

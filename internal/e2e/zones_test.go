@@ -19,12 +19,7 @@ func TestZoneIsLost(t *testing.T) {
 		zoneOf[d.listen] = zones[i%len(zones)]
 		ring = append(ring, d)
 	}
-	ring[0].start()
-	waitReady(t, ring[0])
-	for _, d := range ring[1:] {
-		d.start("--join", ring[0].listen)
-	}
-	waitReady(t, ring...)
+	startAll(t, ring)
 	importAll(t, ring[0], want)
 	spread := func(processes []*chordd, most int) func() error {
 		return func() error {
