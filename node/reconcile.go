@@ -12,7 +12,7 @@ import (
 
 // reconciliation makes this process and a peer agree on the records of an arc. It compares digests, follows what differs down a fixed tree over the
 // circle, compares hashes of keys and versions where few are left, and exchanges the records that one side lacks. Equal replicas
-// cost one small message. It keeps no state on either side and can be started over at any time.
+// cost one small message each way. It keeps no state on either side and can be started over at any time.
 //
 // When it returns without an error, every record that this process had in the arc when it began is stored durably at the peer,
 // in this version or a newer one: sweep and leave rely on that.
@@ -94,8 +94,8 @@ func (r *reconciliation) compare(ctx context.Context, arcs, open []ring.Arc) ([]
 			continue
 		}
 		split := arc.Split(detail.Bits)
-		if len(split) != len(theirs[i].Hashes) {
-			return nil, fmt.Errorf("%w: %d hashes of %d parts", ErrInvalid, len(theirs[i].Hashes), len(split))
+		if len(split) != len(theirs[i].Hashes) || len(split) == 1 { // no store has many records at one identifier
+			return nil, fmt.Errorf("%w: %d hashes of %d parts of %v", ErrInvalid, len(theirs[i].Hashes), len(split), arc)
 		}
 		parts, hashes = append(parts, split...), append(hashes, theirs[i].Hashes...)
 	}

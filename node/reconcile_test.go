@@ -21,7 +21,8 @@ type replica struct {
 	wire       rpc.Wire
 	messages   int
 	bytes      int
-	dieAfter   int // messages; 0: never
+	dieAfter   int  // messages; 0: never
+	splits     bool // the peer has more records than it tells of, in whatever it is asked about, and others
 }
 
 var errDied = fmt.Errorf("%w: died", node.ErrUnreachable)
@@ -55,6 +56,11 @@ func (r *replica) Outline(ctx context.Context, _ ring.Ref, arcs []ring.Arc, deta
 		return nil, err
 	}
 	outlines, err := r.peer.Outline(ctx, arcs, detail)
+	for i := range outlines {
+		if r.splits {
+			outlines[i] = node.Outline{Split: true, Hashes: make([]uint64, len(arcs[i].Split(detail.Bits)))}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -322,6 +328,19 @@ func TestReconcileGoesOnAfterDeath(t *testing.T) {
 	// A batch whose answer is lost counts as not sent, but is there, and is not sent again.
 	if deaths == 0 || total > d {
 		t.Errorf("%d deaths, %d records transferred for %d that differ", deaths, total, d)
+	}
+}
+
+// A peer that goes on splitting for ever is no peer to compare with.
+func TestReconcileEndsWithALiar(t *testing.T) {
+	p := newPair(t, 2000)
+	p.differ(t, 2000, 10, "newer here")
+	p.calls.splits = true
+	if _, _, err := p.Reconcile(t.Context(), ring.FullArc(), there, true); !errors.Is(err, node.ErrInvalid) {
+		t.Errorf("got %v, want %v", err, node.ErrInvalid)
+	}
+	if p.calls.messages > 1000 {
+		t.Errorf("%d messages", p.calls.messages)
 	}
 }
 
