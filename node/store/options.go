@@ -95,6 +95,7 @@ func (p *Pebble) pebbleOptions() *pebble.Options {
 		Logger:                      logger,
 		EventListener:               p.listener(),
 	}
+	o.Experimental.CompactionScheduler = &compactions{}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	o.Levels[0].BlockSize = 16 << 10
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
