@@ -80,6 +80,7 @@ func sameProcesses(a, b []ring.Ref) bool {
 }
 
 func (b *batch) run() {
+	b.p.pace.served.Add(uint64(len(b.ops)))
 	if b.ops[0].reads() {
 		b.read()
 	} else {

@@ -25,6 +25,8 @@ type Config struct {
 	FixFingersInterval time.Duration // between two steps of fix_fingers, per node, while the fingers change; rarer when they do not
 	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
 	SweepInterval      time.Duration // between two searches for records that belong elsewhere; four times that while nothing is stored
+	RepairArcs         int           // own arcs that are compared with their replicas at the same time
+	RepairRate         int           // bytes per second that repair, sweep and leave move; 0: as fast as it goes
 	SettleDelay        time.Duration // from a change of a node's arc or replica group to the comparison that follows
 	HealInterval       time.Duration // between two lookups of the own place through a remembered peer; up to 16 times that while neighbors stay the same
 	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one; only who misses this one is suspect
@@ -46,7 +48,7 @@ func DefaultConfig() Config {
 		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, RoutingPeers: 4096, ForgetDead: time.Hour,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
-		RepairInterval: time.Minute, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
+		RepairInterval: time.Minute, RepairArcs: 2, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
 		RingTimeout: time.Second, MinTimeout: 100 * time.Millisecond, ReplicaTimeout: 2 * time.Second,
 		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
 		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
@@ -75,6 +77,9 @@ func (c Config) Validate() error {
 	}
 	if c.RoutingPeers < 0 {
 		bad("routing-peers: %d, want at least 0", c.RoutingPeers)
+	}
+	if c.RepairRate < 0 {
+		bad("repair-rate: %d, want at least 0", c.RepairRate)
 	}
 	if c.MaxKeyBytes < 1 {
 		bad("max key size: %d bytes, want at least 1", c.MaxKeyBytes)
@@ -109,6 +114,7 @@ func (c Config) Validate() error {
 		name string
 		n    int
 	}{
+		{"repair arcs", c.RepairArcs},
 		{"max hops", c.MaxHops},
 		{"max attempts", c.MaxAttempts},
 		{"batch records", c.BatchRecords},

@@ -19,6 +19,8 @@ type Events struct {
 	Settled func(n ring.Ref, arc ring.Arc, group []ring.Ref, took time.Duration)
 	// Reconciled: a comparison of an arc with a replica is done: records sent and received, and the error that ended it.
 	Reconciled func(n ring.Ref, peer ring.Ref, sent, received int, err error)
+	// Moved: a batch of records, of so many bytes, was sent to a peer or received from it, because a comparison found that one side lacked them.
+	Moved func(peer ring.Ref, sent, received, bytes int)
 	// Dropped: records that belong elsewhere were confirmed there and removed here.
 	Dropped func(arc ring.Arc, records int)
 	// Violation: a cheap check of the own state failed (ring.State.Check). A bug or a hostile peer.

@@ -24,6 +24,7 @@ type Process struct {
 	trips  roundTrips
 	ctx    context.Context // of everything that the process does of its own accord
 	memory memory
+	pace   pace
 	first  vnode // room for one of nodes: most processes have no more
 
 	id        Identity
@@ -168,6 +169,7 @@ type Status struct {
 	Known      []string     // a copy of Process.Known
 	Heard      int          // nodes of other processes that lookups know by hearsay
 	Standing   Standing
+	Repair     RepairStatus
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -185,7 +187,7 @@ type NodeStatus struct {
 func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
-		Heard: int(p.memory.heard.Load()), Standing: p.Standing(),
+		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Repair: p.RepairStatus(),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

@@ -22,6 +22,7 @@ type reconciliation struct {
 	pull     bool // fetch what the peer has newer; otherwise only send
 	sent     int
 	received int
+	progress *progress // of what this is a part of; may be nil
 
 	// What is known to differ, and waits to become a batch.
 	extra   []Entry   // here, and not there in this version
@@ -32,8 +33,9 @@ type reconciliation struct {
 }
 
 // reconcile runs a reconciliation. With pull, newer records of the peer are fetched as well.
-func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool) (r reconciliation, err error) {
-	r = reconciliation{p: p, peer: peer, pull: pull}
+func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, g *progress) (r reconciliation, err error) {
+	r = reconciliation{p: p, peer: peer, pull: pull, progress: g}
+	defer g.compared()
 	if err = r.run(ctx, arc); err != nil {
 		err = fmt.Errorf("reconcile %v with %v: %w", arc, peer, err)
 	}
@@ -53,6 +55,7 @@ func (r *reconciliation) run(ctx context.Context, arc ring.Arc) error {
 		return err
 	}
 	us, them := ours[0], theirs[0]
+	r.progress.expect(max(us.Count, them.Count) - min(us.Count, them.Count))
 	switch {
 	case us == them || us.Count == 0 && !r.pull:
 		return nil
@@ -177,6 +180,7 @@ func (r *reconciliation) settle(ctx context.Context) error {
 		}
 	}
 	r.unnamed, r.hashes, r.extra = nil, 0, r.extra[:0]
+	r.progress.expect(uint64(len(r.sends) + len(r.fetches)))
 	return r.transfer(ctx, 1)
 }
 
@@ -310,7 +314,7 @@ func (r *reconciliation) send(ctx context.Context, entries []Entry) error {
 			size += rec.size()
 		}
 		if len(batch) > 0 && (size >= r.p.cfg.BatchBytes || i == len(entries)-1) {
-			if err := r.apply(ctx, batch); err != nil {
+			if err := r.apply(ctx, batch, size); err != nil {
 				return err
 			}
 			batch, size = batch[:0:0], 0
@@ -319,7 +323,9 @@ func (r *reconciliation) send(ctx context.Context, entries []Entry) error {
 	return nil
 }
 
-func (r *reconciliation) apply(ctx context.Context, batch []Record) error {
+// apply stores records of so many bytes at the peer.
+func (r *reconciliation) apply(ctx context.Context, batch []Record, size int) error {
+	t := r.p.takeTurn()
 	versions, err := r.p.callApply(ctx, r.peer, batch)
 	if err != nil {
 		return err
@@ -333,12 +339,13 @@ func (r *reconciliation) apply(ctx context.Context, batch []Record) error {
 		}
 	}
 	r.sent += len(batch)
-	return nil
+	return r.moved(ctx, t, len(batch), 0, size)
 }
 
 // fetch stores records of the peer here. The peer may answer for only the first of the wants.
 func (r *reconciliation) fetch(ctx context.Context, wants []Want) error {
 	for len(wants) > 0 {
+		t := r.p.takeTurn()
 		found, err := r.p.callFetch(ctx, r.peer, wants)
 		if err != nil {
 			return err
@@ -347,6 +354,7 @@ func (r *reconciliation) fetch(ctx context.Context, wants []Want) error {
 			return fmt.Errorf("%w: %d records for %d keys", ErrInvalid, len(found), len(wants))
 		}
 		batch := make([]Record, 0, len(found))
+		size := 0
 		for i, f := range found {
 			if f.Record.Version.IsZero() {
 				continue // gone since it was listed, or no newer than ours
@@ -358,12 +366,25 @@ func (r *reconciliation) fetch(ctx context.Context, wants []Want) error {
 				return err
 			}
 			batch = append(batch, f.Record)
+			size += f.Record.size()
 		}
 		if _, err := r.p.store.Apply(batch); err != nil {
 			return err
 		}
 		r.received += len(batch)
+		if err := r.moved(ctx, t, 0, len(batch), size); err != nil {
+			return err
+		}
 		wants = wants[len(found):]
 	}
 	return nil
+}
+
+// moved notes what was sent and received in a turn, and rests.
+func (r *reconciliation) moved(ctx context.Context, t turn, sent, received, bytes int) error {
+	r.progress.add(sent+received, bytes)
+	if r.p.events.Moved != nil {
+		r.p.events.Moved(r.peer, sent, received, bytes)
+	}
+	return r.p.rest(ctx, t, bytes)
 }

@@ -3,11 +3,15 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/chordkv/chord/ring"
 )
 
 // Repair makes all replicas of an arc equal. The owner does it with each member of the group: soon after its arc or its group
-// changed, which is how a newcomer gets its keys and a lost copy is made again, and now and then for the rest.
+// changed, which is how a newcomer gets its keys and a lost copy is made again, and now and then for the rest. Of the arcs of a process
+// Config.RepairArcs are compared at a time, and each batch of records is followed by a rest (pace).
 
 // repairAfter makes the next repair of the node's arc happen after d at the latest.
 func (n *vnode) repairAfter(d time.Duration) {
@@ -20,7 +24,7 @@ func (n *vnode) repairAfter(d time.Duration) {
 	}
 }
 
-// repair reconciles the arc with every member of the group. If all went well and nothing changed meanwhile, the arc is settled.
+// repair waits for its turn and reconciles the arc with every member of the group.
 func (n *vnode) repair(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
@@ -29,13 +33,26 @@ func (n *vnode) repair(ctx context.Context) {
 		n.repairAfter(n.p.cfg.SettleDelay)
 		return
 	}
-	defer n.repairing.Store(false)
+	if n.p.memory.beginRepair(n, n.p.cfg.RepairArcs) {
+		n.repairNow(ctx)
+	}
+}
+
+// repairNow reconciles the arc with every member of the group, and lets the next arc that waits begin. If all went well and nothing changed meanwhile, the
+// arc is settled.
+func (n *vnode) repairNow(ctx context.Context) {
+	defer func() {
+		n.repairing.Store(false)
+		if next := n.p.memory.endRepair(); next != nil {
+			n.p.rt.Go(func() { next.repairNow(ctx) })
+		}
+	}()
 	s := n.snap.Load()
-	if !s.serving {
+	if ctx.Err() != nil || !s.serving {
 		return
 	}
 	began := n.p.rt.Now()
-	if err := n.reconcileAll(ctx, s); err != nil {
+	if err := n.reconcileAll(ctx, s, s.arc, nil); err != nil {
 		n.repairAfter(2 * n.p.cfg.SettleDelay)
 		return
 	}
@@ -48,20 +65,27 @@ func (n *vnode) repair(ctx context.Context) {
 	n.repairAfter(n.p.cfg.RepairInterval)
 }
 
-// reconcileAll reconciles the arc of a snapshot with its group, one member at a time: what one sends can be passed on to the
-// next. A second round gives the first members what the last had.
-func (n *vnode) reconcileAll(ctx context.Context, s *snapshot) error {
-	var errs []error
-	received := 0
+// reconcileAll reconciles an arc of a snapshot, or a part of it, with its group, one member at a time: what one sends can be passed on to the
+// next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison.
+func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, report func(Repaired)) error {
 	if mutantRepairNever.on() {
 		return nil
 	}
+	g := &progress{began: n.p.rt.Now()}
+	if n.progress.CompareAndSwap(nil, g) { // else a repair on demand runs beside another
+		defer n.progress.Store(nil)
+	}
+	var errs []error
+	received := 0
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {
-			r, err := n.p.reconcile(ctx, s.arc, peer, true)
+			r, err := n.p.reconcile(ctx, arc, peer, true, g)
 			if n.p.events.Reconciled != nil && (err != nil || r.sent+r.received > 0) {
 				n.p.events.Reconciled(n.self, peer, r.sent, r.received, err)
+			}
+			if report != nil {
+				report(Repaired{Node: n.self, Peer: peer, Arc: arc, Sent: r.sent, Received: r.received, Err: err})
 			}
 			errs = append(errs, err)
 			if i > 0 {
@@ -71,6 +95,43 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot) error {
 		if received == before {
 			break
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// Repaired is what came of the comparison of an arc with one of its replicas.
+type Repaired struct {
+	Node, Peer     ring.Ref
+	Arc            ring.Arc
+	Sent, Received int // records
+	Err            error
+}
+
+// Repair compares the part of the own nodes' arcs that lies within an arc with its replicas, now, and tells report about each comparison. An arc of
+// which some replica did not agree in the end makes it fail, when it has tried the others. Errors: ErrNotReady; ErrInvalid, there is no such part; those
+// of the comparisons.
+func (p *Process) Repair(ctx context.Context, within ring.Arc, report func(Repaired)) error {
+	if !p.Ready() {
+		return fmt.Errorf("repair: %w", ErrNotReady)
+	}
+	var errs []error
+	parts := 0
+	for _, n := range p.nodes {
+		s := n.snap.Load()
+		if !s.serving {
+			continue
+		}
+		for _, part := range s.arc.Overlap(within) {
+			parts++
+			err := n.reconcileAll(ctx, s, part, report)
+			if err == nil && part == s.arc {
+				n.setSettled(s.epoch)
+			}
+			errs = append(errs, err)
+		}
+	}
+	if parts == 0 {
+		return fmt.Errorf("repair: %w: %s owns nothing in %v", ErrInvalid, p.addr, within)
 	}
 	return errors.Join(errs...)
 }

@@ -17,8 +17,9 @@ type vnode struct {
 	p    *Process
 	self ring.Ref
 
-	stabilizing atomic.Int32 // one round at a time: idle, running, or running with another one asked for
-	repairing   atomic.Bool
+	stabilizing atomic.Int32             // one round at a time: idle, running, or running with another one asked for
+	repairing   atomic.Bool              // or waiting for that
+	progress    atomic.Pointer[progress] // of the comparison under way
 
 	snap atomic.Pointer[snapshot] // what the data path reads
 
@@ -201,8 +202,47 @@ type memory struct {
 	awaited  map[uint64]func(Arrival) // queries without an answer, by number, and who wants it
 	roster   roster
 	census   *census // nil until somebody was heard of, which most of a million processes never were
+	repairs  repairs
 
 	suspectUntil int64 // Unix time in ns at which the last of suspects is over
+}
+
+// repairs are the nodes of a process whose arcs are compared with their replicas, and those that wait for that, in order.
+type repairs struct {
+	running int
+	waiting []*vnode
+}
+
+// beginRepair reports whether a node may repair its arc now, because fewer than most do; else it is put in line.
+func (m *memory) beginRepair(n *vnode, most int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.repairs.running == most {
+		m.repairs.waiting = append(m.repairs.waiting, n)
+		return false
+	}
+	m.repairs.running++
+	return true
+}
+
+// endRepair returns the node whose turn it is when one has repaired its arc; nil if none waits.
+func (m *memory) endRepair() (next *vnode) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.repairs.waiting) == 0 {
+		m.repairs.running--
+		return nil
+	}
+	next = m.repairs.waiting[0]
+	m.repairs.waiting = slices.Delete(m.repairs.waiting, 0, 1)
+	return next
+}
+
+// waitingRepairs returns how many nodes wait.
+func (m *memory) waitingRepairs() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.repairs.waiting)
 }
 
 type pin struct {

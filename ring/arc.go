@@ -33,6 +33,37 @@ func (a Arc) Share() float64 {
 	return math.Ldexp(float64(hi), -64) + math.Ldexp(float64(mid), -128) + math.Ldexp(float64(lo), -160)
 }
 
+// Overlap returns the parts of the arc that lie in another one, clockwise from its start: none, one or two.
+func (a Arc) Overlap(b Arc) []Arc {
+	switch {
+	case b.IsFull():
+		return []Arc{a}
+	case a.IsFull():
+		return []Arc{b}
+	}
+	// As distances from where a begins, a is (0, length] and b is (from, to], which may go round past 0.
+	from, to, length := Distance(a.After, b.After), Distance(a.After, b.Through), Distance(a.After, a.Through)
+	shorter := func(x, y ID) ID {
+		if x.Compare(y) < 0 {
+			return x
+		}
+		return y
+	}
+	round := from.Compare(to) > 0
+	var parts []Arc
+	if round && !to.IsZero() {
+		parts = append(parts, Arc{After: a.After, Through: a.After.Add(shorter(to, length))})
+	}
+	if from.Compare(length) < 0 {
+		end := length
+		if !round {
+			end = shorter(to, length)
+		}
+		parts = append(parts, Arc{After: b.After, Through: a.After.Add(end)})
+	}
+	return parts
+}
+
 // Split cuts the arc at the boundaries of a fixed tree over the circle, whose nodes have 2^bits children each, bits being 2 or 4: a block of the
 // tree is cut into its children, any other arc at the multiples of the largest block that is smaller than the arc. Two
 // nodes that split the same arc get the same parts, and all parts but the first and the last are blocks of the tree, for

@@ -198,3 +198,28 @@ func TestSplitSame(t *testing.T) {
 		t.Errorf("got %d shared blocks, want %d", got, want)
 	}
 }
+
+func TestArcOverlap(t *testing.T) {
+	at := func(i int) ring.ID { return ring.ID{byte(i)} }
+	arc := func(a, b int) ring.Arc { return ring.Arc{After: at(a), Through: at(b)} }
+	for i := range 8 * 8 * 8 * 8 {
+		a, b := arc(i&7, i>>3&7), arc(i>>6&7, i>>9&7)
+		parts := a.Overlap(b)
+		if len(parts) > 2 {
+			t.Fatalf("%v and %v overlap in %d parts", a, b, len(parts))
+		}
+		for x := range 8 {
+			for _, id := range []ring.ID{at(x), at(x).Next()} {
+				in := 0
+				for _, p := range parts {
+					if p.Contains(id) {
+						in++
+					}
+				}
+				if want := a.Contains(id) && b.Contains(id); in > 1 || (in == 1) != want {
+					t.Fatalf("%v and %v overlap in %v: %v is in %d of them, want in one: %v", a, b, parts, id, in, want)
+				}
+			}
+		}
+	}
+}

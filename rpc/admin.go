@@ -54,6 +54,7 @@ func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.
 	}
 	st := p.Status()
 	m.Ready, m.Records, m.DiskBytes, m.FreeBytes = st.Ready, st.Store.Records, st.Store.DiskBytes, st.Store.FreeBytes
+	m.Repair = repairToProto(st.Repair)
 	if m.Gossip != nil {
 		m.Gossip.Dead, m.Gossip.Minority = uint32(st.Standing.Dead), st.Standing.Minority
 	}
@@ -149,6 +150,67 @@ func (a adminService) Trace(ctx context.Context, request *chordv1.TraceRequest) 
 		m.Hops = append(m.Hops, h)
 	}
 	return m, nil
+}
+
+// repairReports is how often a repair says how far it is.
+const repairReports = 250 * time.Millisecond
+
+// Repair compares arcs with their replicas and reports.
+func (a adminService) Repair(request *chordv1.RepairRequest, stream grpc.ServerStreamingServer[chordv1.RepairProgress]) error {
+	within := ring.FullArc()
+	if m := request.GetWithin(); m != nil {
+		var err error
+		if within, err = arcFromProto("within", m); err != nil {
+			return errorToStatus(invalid(err))
+		}
+	}
+	p, err := a.s.process()
+	if err != nil {
+		return errorToStatus(err)
+	}
+	ctx := stream.Context()
+	reports, done := make(chan node.Repaired), make(chan error, 1)
+	go func() {
+		done <- p.Repair(ctx, within, func(r node.Repaired) {
+			select {
+			case reports <- r:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	ticker := time.NewTicker(repairReports)
+	defer ticker.Stop()
+	for {
+		m := &chordv1.RepairProgress{}
+		select {
+		case r := <-reports:
+			m.Repaired = repairedToProto(r)
+		case <-ticker.C:
+		case err := <-done:
+			return errorToStatus(err)
+		}
+		m.Status = repairToProto(p.RepairStatus())
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+	}
+}
+
+func repairToProto(s node.RepairStatus) *chordv1.RepairStatus {
+	return &chordv1.RepairStatus{
+		Behind: uint32(s.Behind), Comparing: uint32(s.Comparing), Waiting: uint32(s.Waiting),
+		Moved: s.Moved, Bytes: s.Bytes, Left: s.Left, LeftMs: s.LeftTime.Milliseconds(),
+	}
+}
+
+func repairedToProto(r node.Repaired) *chordv1.RepairedArc {
+	m := &chordv1.RepairedArc{
+		Node: refToProto(r.Node), Peer: refToProto(r.Peer), Arc: arcToProto(r.Arc), Sent: int64(r.Sent), Received: int64(r.Received),
+	}
+	if r.Err != nil {
+		m.Error = clip(r.Err.Error())
+	}
+	return m
 }
 
 // Leave makes the process leave the ring and end.

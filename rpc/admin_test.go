@@ -154,3 +154,71 @@ func TestAdminRing(t *testing.T) {
 		}
 	}
 }
+
+func TestAdminRepair(t *testing.T) {
+	self, peer := ring.Ref{ID: ring.ID{0x80}, Addr: "self:1"}, ring.Ref{ID: ring.ID{0x90}, Addr: "peer:1"}
+	part := ring.Arc{After: ring.ID{0x10}, Through: ring.ID{0x20}}
+	stuck := make(chan struct{})
+	proc := &stub{
+		status: node.Status{Repair: node.RepairStatus{Behind: 1, Comparing: 2, Waiting: 3, Moved: 4, Bytes: 5, Left: 6, LeftTime: 7 * time.Second}},
+		repair: func(ctx context.Context, within ring.Arc, report func(node.Repaired)) error {
+			switch within {
+			case part:
+				report(node.Repaired{Node: self, Peer: peer, Arc: within, Sent: 8, Received: 9})
+				report(node.Repaired{Node: self, Peer: peer, Arc: within, Err: node.ErrUnreachable})
+				return node.ErrUnreachable
+			case ring.FullArc():
+				close(stuck)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return node.ErrInvalid
+		},
+	}
+	s := serve(t, proc, rpc.ServerOptions{})
+	c := admin(t, s, rpc.AdminOptions{})
+
+	stream, err := c.Repair(t.Context(), &chordv1.RepairRequest{Within: &chordv1.Arc{After: part.After[:], Through: part.Through[:]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := m.GetRepaired(); r.GetSent() != 8 || r.GetReceived() != 9 || r.GetError() != "" || r.GetPeer().GetAddr() != peer.Addr ||
+		r.GetNode().GetAddr() != self.Addr || !bytes.Equal(r.GetArc().GetThrough(), part.Through[:]) {
+		t.Errorf("got %v", r)
+	}
+	if r := m.GetStatus(); r.GetBehind() != 1 || r.GetComparing() != 2 || r.GetWaiting() != 3 || r.GetMoved() != 4 || r.GetBytes() != 5 || r.GetLeft() != 6 ||
+		r.GetLeftMs() != 7000 {
+		t.Errorf("got status %v", r)
+	}
+	if m, err = stream.Recv(); err != nil || m.GetRepaired().GetError() == "" {
+		t.Errorf("of a comparison that failed: %v (%v)", m, err)
+	}
+	if _, err = stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("in the end: %v", err)
+	}
+
+	if stream, err = c.Repair(t.Context(), &chordv1.RepairRequest{Within: &chordv1.Arc{After: []byte{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = stream.Recv(); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("an arc that is none: %v", err)
+	}
+
+	// Meanwhile it tells how far it is; who does not want to know any more ends it.
+	ctx, cancel := context.WithCancel(t.Context())
+	if stream, err = c.Repair(ctx, &chordv1.RepairRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	<-stuck
+	if m, err = stream.Recv(); err != nil || m.GetRepaired() != nil || m.GetStatus().GetMoved() != 4 {
+		t.Errorf("meanwhile: %v (%v)", m, err)
+	}
+	cancel()
+	if _, err = stream.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("cancelled: %v", err)
+	}
+}

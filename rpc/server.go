@@ -40,6 +40,8 @@ type Processor interface {
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
 	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))
 	LookupBy(ctx context.Context, style node.Style, id ring.ID) (node.Lookup, error)
+	Repair(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
+	RepairStatus() node.RepairStatus
 	Status() node.Status
 }
 

@@ -29,6 +29,7 @@ type stub struct {
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
 	lookup    func(style node.Style, id ring.ID) (node.Lookup, error)
+	repair    func(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
 	status    node.Status
 }
 
@@ -157,6 +158,15 @@ func (s *stub) LookupBy(_ context.Context, style node.Style, id ring.ID) (node.L
 	}
 	return s.lookup(style, id)
 }
+
+func (s *stub) Repair(ctx context.Context, within ring.Arc, report func(node.Repaired)) error {
+	if s.repair == nil {
+		return nil
+	}
+	return s.repair(ctx, within, report)
+}
+
+func (s *stub) RepairStatus() node.RepairStatus { return s.status.Repair }
 
 func (s *stub) Status() node.Status { return s.status }
 

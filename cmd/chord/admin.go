@@ -75,8 +75,13 @@ func call[Req, Res any](ctx context.Context, c adminConn, op string, timeout tim
 	if err == nil {
 		return res, nil
 	}
+	return nil, c.failure(ctx, op, start, err)
+}
+
+// failure words the failure of a call that began at start.
+func (c adminConn) failure(ctx context.Context, op string, start time.Time, err error) error {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	oe := &rpc.OpError{Op: op, Attempted: []string{c.addr}, Attempts: 1, Elapsed: time.Since(start), Err: err}
 	f := &cli.Failure{Exit: cli.ExitOther, Code: "OTHER", Attempted: oe.Attempted, Err: oe}
@@ -100,7 +105,7 @@ func call[Req, Res any](ctx context.Context, c adminConn, op string, timeout tim
 	default:
 		f.Message = fmt.Sprintf("%s: %s: %s (after %s)", op, c.addr, detail, took)
 	}
-	return nil, f
+	return f
 }
 
 func (a *app) statusOf(ctx context.Context, c adminConn) (*chordv1.StatusResponse, error) {

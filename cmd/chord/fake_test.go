@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -125,10 +126,11 @@ func (f *fakeRing) Close() error { return nil }
 
 // fakeAdmin answers as a process would.
 type fakeAdmin struct {
-	status chordv1.StatusResponse
-	trace  chordv1.TraceResponse
-	err    error
-	asked  []string
+	status   chordv1.StatusResponse
+	trace    chordv1.TraceResponse
+	repaired []*chordv1.RepairProgress
+	err      error
+	asked    []string
 }
 
 func (f *fakeAdmin) Status(context.Context, *chordv1.StatusRequest, ...grpc.CallOption) (*chordv1.StatusResponse, error) {
@@ -142,6 +144,27 @@ func (f *fakeAdmin) Ring(context.Context, *chordv1.RingRequest, ...grpc.CallOpti
 func (f *fakeAdmin) Trace(_ context.Context, r *chordv1.TraceRequest, _ ...grpc.CallOption) (*chordv1.TraceResponse, error) {
 	f.asked = append(f.asked, fmt.Sprintf("trace %q %v", r.GetKey(), r.GetStyle()))
 	return &f.trace, f.err
+}
+
+func (f *fakeAdmin) Repair(_ context.Context, r *chordv1.RepairRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[chordv1.RepairProgress], error) {
+	f.asked = append(f.asked, fmt.Sprintf("repair %x..%x", r.GetWithin().GetAfter(), r.GetWithin().GetThrough()))
+	return &fakeRepair{reports: slices.Clone(f.repaired), err: f.err}, nil
+}
+
+// fakeRepair is the stream of a repair, which ends with err.
+type fakeRepair struct {
+	grpc.ClientStream
+	reports []*chordv1.RepairProgress
+	err     error
+}
+
+func (f *fakeRepair) Recv() (*chordv1.RepairProgress, error) {
+	if len(f.reports) == 0 {
+		return nil, cmp.Or(f.err, io.EOF)
+	}
+	m := f.reports[0]
+	f.reports = f.reports[1:]
+	return m, nil
 }
 
 func (f *fakeAdmin) Leave(context.Context, *chordv1.LeaveRequest, ...grpc.CallOption) (*chordv1.LeaveResponse, error) {

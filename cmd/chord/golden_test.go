@@ -28,6 +28,7 @@ import (
 //	chord [stdin=TEXT] [tty]   input: one command line, words split at blanks, '...' and $'...' as in a shell
 //	env NAME=VALUE ...         for the rest of the file; NAME= unsets
 //	fail NAME                  how the ring fails from here on; none heals it
+//	behind                     the process that status asks repairs
 //	dead n=N                    the process that status asks hears that so many others are dead
 //	file NAME                  input: contents of a file in the working directory
 func TestGolden(t *testing.T) {
@@ -42,6 +43,7 @@ func TestGolden(t *testing.T) {
 		w.ring.trace = testTrace()
 		w.admin.status = *testStatus()
 		w.admin.trace = *testWireTrace()
+		w.admin.repaired = testRepaired()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			return golden(t, w, d)
 		})
@@ -74,6 +76,9 @@ func golden(t *testing.T, w *world, d *datadriven.TestData) string {
 		case "refused", "refused-lookup":
 			w.nobody = []string{testServer}
 		}
+		return ""
+	case "behind":
+		w.admin.status.Repair = &chordv1.RepairStatus{Behind: 3, Comparing: 2, Waiting: 1, Moved: 12000, Bytes: 2 << 20, Left: 34000, LeftMs: 8400}
 		return ""
 	case "dead":
 		g := w.admin.status.GetGossip()
@@ -213,6 +218,20 @@ func testWireTrace() *chordv1.TraceResponse {
 	}
 }
 
+// testRepaired is what a repair of two arcs reports, of which the replicas of one differed.
+func testRepaired() (reports []*chordv1.RepairProgress) {
+	for i, m := range testMembers()[1:3] {
+		for j, peer := range m.View.Succs[:2] {
+			arc := m.View.Arc()
+			reports = append(reports, &chordv1.RepairProgress{Repaired: &chordv1.RepairedArc{
+				Node: refToWire(m.Node), Peer: refToWire(peer), Arc: &chordv1.Arc{After: arc.After[:], Through: arc.Through[:]},
+				Sent: int64(i * j * 1200), Received: int64(i * j * 7),
+			}})
+		}
+	}
+	return append(reports, &chordv1.RepairProgress{Status: &chordv1.RepairStatus{}})
+}
+
 func testStatus() *chordv1.StatusResponse {
 	wire := refToWire
 	m := testMembers()[3]
@@ -222,6 +241,7 @@ func testStatus() *chordv1.StatusResponse {
 		Gossip: &chordv1.GossipStatus{
 			Addr: "127.0.0.1:7401", Zone: "b", Zones: []*chordv1.ZoneCount{{Members: 1}, {Zone: "a", Members: 2}, {Zone: "b", Members: 2}},
 		},
+		Repair: &chordv1.RepairStatus{},
 		Nodes: []*chordv1.NodeStatus{{
 			Self: wire(m.Node), Predecessor: wire(m.View.Pred), Successors: []*chordv1.Ref{wire(m.View.Succs[0]), wire(m.View.Succs[1])},
 			Fingers: []*chordv1.Ref{wire(m.View.Succs[1])}, Serving: true, Settled: true, Share: 0.23,

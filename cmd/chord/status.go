@@ -86,6 +86,7 @@ func (a *app) printStatus(s *chordv1.StatusResponse) {
 	row("health", "%s", healthText(st, unhealthy(s)))
 	row("replicas", "%d of a key, %d to write, %d to read", s.GetReplicas(), s.GetWriteQuorum(), s.GetReadQuorum())
 	row("store", "%s", storeText(s))
+	row("repair", "%s", repairText(s.GetRepair()))
 	row("gossip", "%s", gossipText(s.GetGossip()))
 	tw.Flush()
 	fmt.Fprintln(a.stdout)
@@ -200,6 +201,7 @@ type statusJSON struct {
 	Replicas    uint32           `json:"replicas"`
 	WriteQuorum uint32           `json:"write_quorum"`
 	ReadQuorum  uint32           `json:"read_quorum"`
+	Repair      repairJSON       `json:"repair"`
 	Gossip      *gossipJSON      `json:"gossip"` // null without gossip
 }
 
@@ -231,6 +233,7 @@ func statusResult(s *chordv1.StatusResponse) statusJSON {
 		Ready: s.GetReady(), Draining: s.GetDraining(), Problems: append([]string{}, unhealthy(s)...), Nodes: []statusNodeJSON{},
 		Store: s.GetStore(), StoreError: s.GetStoreError(), Records: s.GetRecords(), DiskBytes: s.GetDiskBytes(), FreeBytes: s.GetFreeBytes(),
 		Replicas: s.GetReplicas(), WriteQuorum: s.GetWriteQuorum(), ReadQuorum: s.GetReadQuorum(), Gossip: gossipResult(s.GetGossip()),
+		Repair: repairResult(s.GetRepair()),
 	}
 	for _, n := range s.GetNodes() {
 		out.Nodes = append(out.Nodes, statusNodeJSON{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/rpc/gossip"
 )
 
@@ -35,6 +36,9 @@ type Config struct {
 	WriteQuorum   int
 	ReadQuorum    int
 	Successors    int
+	RepairEvery   time.Duration // between two comparisons of an arc with its replicas
+	RepairRate    int           // bytes per second; 0: as fast as it goes
+	ScrubEvery    time.Duration // 0: never
 	VNodes        int
 	MaxKeyBytes   int
 	MaxValueBytes int
@@ -78,6 +82,7 @@ func DefaultConfig() Config {
 		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
 		Minority: minorityRefuse, ForgetDead: n.ForgetDead,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
+		RepairEvery: n.RepairInterval, RepairRate: n.RepairRate, ScrubEvery: store.DefaultPebbleOptions().ScrubInterval,
 		Admin: "127.0.0.1:7402", StopTimeout: 30 * time.Second,
 		LogLevel: "info", LogFormat: "auto", DevNodes: 5,
 	}
@@ -88,6 +93,7 @@ func (c Config) nodeConfig() node.Config {
 	n := node.DefaultConfig()
 	n.Replicas, n.WriteQuorum, n.ReadQuorum, n.Successors = c.Replicas, c.WriteQuorum, c.ReadQuorum, c.Successors
 	n.MaxKeyBytes, n.MaxValueBytes, n.RoutingPeers = c.MaxKeyBytes, c.MaxValueBytes, c.RoutingPeers
+	n.RepairInterval, n.RepairRate = c.RepairEvery, c.RepairRate
 	n.ServeMinority, n.ForgetDead = c.Minority == minorityServe, c.ForgetDead
 	return n
 }
@@ -104,6 +110,9 @@ func (c Config) Validate() error {
 	}
 	if c.StopTimeout <= 0 {
 		bad("stop-timeout: %v, want more than 0, for example 30s", c.StopTimeout)
+	}
+	if c.ScrubEvery < 0 {
+		bad("scrub-interval: %v, want at least 0", c.ScrubEvery)
 	}
 	if c.Store == storePebble && c.Data == "" {
 		bad("data: empty, want a directory for --store pebble")

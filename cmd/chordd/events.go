@@ -36,9 +36,16 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 			log.Debug().Stringer("node", n.ID).Stringer("arc", arc).Strs("group", addresses(group)).Dur("took_ms", took).
 				Msg("replicas of the arc agree")
 		},
-		Reconciled: func(n, peer ring.Ref, sent, received int, err error) {
+		Moved: func(_ ring.Ref, sent, received, bytes int) {
 			m.recordsSent.Add(float64(sent))
 			m.recordsReceived.Add(float64(received))
+			if sent > 0 {
+				m.bytesSent.Add(float64(bytes))
+			} else {
+				m.bytesReceived.Add(float64(bytes))
+			}
+		},
+		Reconciled: func(n, peer ring.Ref, sent, received int, err error) {
 			if err != nil {
 				m.reconcilesFailed.Inc()
 				complaints.do("reconcile "+peer.Addr, func() {

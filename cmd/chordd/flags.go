@@ -58,6 +58,10 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 	f.IntVar(&cfg.ReadQuorum, "read-quorum", d.ReadQuorum, "`R` of N replicas that are asked on a read; R + W > N sees every acknowledged write")
 	f.IntVar(&cfg.Successors, "successors", d.Successors, "length of the successor list of a node; more than may fail at once")
 	f.IntVar(&cfg.VNodes, "vnodes", d.VNodes, "ring nodes that this process hosts; fixed at the first start of a data directory")
+	f.DurationVar(&cfg.RepairEvery, "repair-interval", d.RepairEvery, "how often an arc is compared with its replicas though nothing has changed")
+	f.IntVar(&cfg.RepairRate, "repair-rate", d.RepairRate, "`BYTES` a second that this process moves for repair at most; 0: as fast as it goes. "+
+		"In any case it leaves clients half of the time")
+	f.DurationVar(&cfg.ScrubEvery, "scrub-interval", d.ScrubEvery, "how long it may take to read all records on disk once, to find those that the disk has spoilt; 0: never")
 	f.IntVar(&cfg.MaxKeyBytes, "max-key-bytes", d.MaxKeyBytes, "longest key, in `BYTES`")
 	f.IntVar(&cfg.MaxValueBytes, "max-value-bytes", d.MaxValueBytes, "largest value, in `BYTES`")
 

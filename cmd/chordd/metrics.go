@@ -16,6 +16,8 @@ type nodeMetrics struct {
 	reconcilesFailed prometheus.Counter
 	recordsSent      prometheus.Counter
 	recordsReceived  prometheus.Counter
+	bytesSent        prometheus.Counter
+	bytesReceived    prometheus.Counter
 	recordsDropped   prometheus.Counter
 	violations       prometheus.Counter
 	clockAhead       prometheus.Counter
@@ -56,6 +58,8 @@ func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
 		reconcilesFailed: reconciles.WithLabelValues("error"),
 		recordsSent:      counter("records_sent_total", "Records sent to replicas by comparisons of arcs."),
 		recordsReceived:  counter("records_received_total", "Records received from replicas by comparisons of arcs."),
+		bytesSent:        counter("repair_sent_bytes_total", "Bytes of those records, a fixed 64 each added for what else a record has."),
+		bytesReceived:    counter("repair_received_bytes_total", "The same of the records received."),
 		recordsDropped:   counter("records_dropped_total", "Records removed here because they belong to, and are safe with, other processes."),
 		violations:       counter("violations_total", "Broken invariants of the own state. More than 0 is a bug or a hostile peer."),
 		clockAhead:       counter("clock_ahead_refusals_total", "Versions refused because they lie too far in the future."),
@@ -82,6 +86,11 @@ var (
 	descHeard      = desc("routing_nodes", "Nodes of other processes that lookups know by gossip.")
 	descDead       = desc("gossip_dead", "Processes that are dead by what gossip says and still count as members of the cluster.")
 	descMinority   = desc("minority", "1 if more than half of the cluster is dead by what gossip says: writes by quorum are refused unless --minority is serve.")
+	descBehind     = desc("repair_arcs_behind", "Arcs of this process of which not all replicas agree since the last change of arc or group.")
+	descComparing  = desc("repair_arcs_comparing", "Arcs of this process that are being compared with their replicas.")
+	descWaiting    = desc("repair_arcs_waiting", "Arcs of this process that wait to be compared.")
+	descLeft       = desc("repair_records_left", "Records that have to be sent or received still, as far as the comparisons under way know.")
+	descLeftTime   = desc("repair_left_seconds", "Time that this takes at the rate so far.")
 	descRecords    = desc("store_records", "Records in the store, deletes that are remembered included; absent if the store cannot tell.")
 	descDisk       = desc("store_disk_bytes", "Bytes that the store takes on disk, 0 in memory.")
 	descFree       = desc("store_free_bytes", "Bytes free on the store's file system, 0 in memory.")
@@ -96,7 +105,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descDead, descMinority, descRecords, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -126,6 +135,11 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descHeard, float64(s.Heard))
 	gauge(descDead, float64(s.Standing.Dead))
 	gauge(descMinority, oneIf(s.Standing.Minority))
+	gauge(descBehind, float64(s.Repair.Behind))
+	gauge(descComparing, float64(s.Repair.Comparing))
+	gauge(descWaiting, float64(s.Repair.Waiting))
+	gauge(descLeft, float64(s.Repair.Left))
+	gauge(descLeftTime, s.Repair.LeftTime.Seconds())
 	if s.Store.Records >= 0 {
 		gauge(descRecords, float64(s.Store.Records))
 	}

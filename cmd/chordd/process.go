@@ -105,6 +105,7 @@ func (p *process) openData() (node.Identity, error) {
 		return node.Identity{}, err
 	}
 	opts := store.DefaultPebbleOptions()
+	opts.ScrubInterval = p.cfg.ScrubEvery
 	opts.Sync = sync
 	opts.Log = p.log.With().Str("part", "store").Logger()
 	opts.Fatal = p.fail

@@ -223,6 +223,7 @@ type StatusResponse struct {
 	WriteQuorum   uint32                 `protobuf:"varint,16,opt,name=write_quorum,json=writeQuorum,proto3" json:"write_quorum,omitempty"`
 	ReadQuorum    uint32                 `protobuf:"varint,17,opt,name=read_quorum,json=readQuorum,proto3" json:"read_quorum,omitempty"`
 	Gossip        *GossipStatus          `protobuf:"bytes,18,opt,name=gossip,proto3" json:"gossip,omitempty"` // unset without gossip
+	Repair        *RepairStatus          `protobuf:"bytes,19,opt,name=repair,proto3" json:"repair,omitempty"` // unset before the process has begun to join
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +384,106 @@ func (x *StatusResponse) GetGossip() *GossipStatus {
 	return nil
 }
 
+func (x *StatusResponse) GetRepair() *RepairStatus {
+	if x != nil {
+		return x.Repair
+	}
+	return nil
+}
+
+// Where repair stands.
+type RepairStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Behind        uint32                 `protobuf:"varint,1,opt,name=behind,proto3" json:"behind,omitempty"`               // arcs of which not all replicas agree since the last change
+	Comparing     uint32                 `protobuf:"varint,2,opt,name=comparing,proto3" json:"comparing,omitempty"`         // arcs that are being compared with their replicas
+	Waiting       uint32                 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`             // arcs that wait for that
+	Moved         int64                  `protobuf:"varint,4,opt,name=moved,proto3" json:"moved,omitempty"`                 // records sent and received by these comparisons
+	Bytes         int64                  `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`                 // of those records
+	Left          int64                  `protobuf:"varint,6,opt,name=left,proto3" json:"left,omitempty"`                   // records that have to be moved still, as far as is known: it may become more
+	LeftMs        int64                  `protobuf:"varint,7,opt,name=left_ms,json=leftMs,proto3" json:"left_ms,omitempty"` // for that, at the rate so far
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairStatus) Reset() {
+	*x = RepairStatus{}
+	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairStatus) ProtoMessage() {}
+
+func (x *RepairStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairStatus.ProtoReflect.Descriptor instead.
+func (*RepairStatus) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RepairStatus) GetBehind() uint32 {
+	if x != nil {
+		return x.Behind
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetComparing() uint32 {
+	if x != nil {
+		return x.Comparing
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetMoved() int64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetLeftMs() int64 {
+	if x != nil {
+		return x.LeftMs
+	}
+	return 0
+}
+
 // What a process knows by gossip.
 type GossipStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -397,7 +498,7 @@ type GossipStatus struct {
 
 func (x *GossipStatus) Reset() {
 	*x = GossipStatus{}
-	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	mi := &file_chord_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +510,7 @@ func (x *GossipStatus) String() string {
 func (*GossipStatus) ProtoMessage() {}
 
 func (x *GossipStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[3]
+	mi := &file_chord_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +523,7 @@ func (x *GossipStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipStatus.ProtoReflect.Descriptor instead.
 func (*GossipStatus) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GossipStatus) GetAddr() string {
@@ -470,7 +571,7 @@ type ZoneCount struct {
 
 func (x *ZoneCount) Reset() {
 	*x = ZoneCount{}
-	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	mi := &file_chord_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +583,7 @@ func (x *ZoneCount) String() string {
 func (*ZoneCount) ProtoMessage() {}
 
 func (x *ZoneCount) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[4]
+	mi := &file_chord_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +596,7 @@ func (x *ZoneCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ZoneCount.ProtoReflect.Descriptor instead.
 func (*ZoneCount) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ZoneCount) GetZone() string {
@@ -520,7 +621,7 @@ type RingRequest struct {
 
 func (x *RingRequest) Reset() {
 	*x = RingRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[5]
+	mi := &file_chord_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +633,7 @@ func (x *RingRequest) String() string {
 func (*RingRequest) ProtoMessage() {}
 
 func (x *RingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[5]
+	mi := &file_chord_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +646,7 @@ func (x *RingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingRequest.ProtoReflect.Descriptor instead.
 func (*RingRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 type RingMember struct {
@@ -560,7 +661,7 @@ type RingMember struct {
 
 func (x *RingMember) Reset() {
 	*x = RingMember{}
-	mi := &file_chord_v1_admin_proto_msgTypes[6]
+	mi := &file_chord_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +673,7 @@ func (x *RingMember) String() string {
 func (*RingMember) ProtoMessage() {}
 
 func (x *RingMember) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[6]
+	mi := &file_chord_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +686,7 @@ func (x *RingMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingMember.ProtoReflect.Descriptor instead.
 func (*RingMember) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RingMember) GetSelf() *Ref {
@@ -626,7 +727,7 @@ type RingResponse struct {
 
 func (x *RingResponse) Reset() {
 	*x = RingResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[7]
+	mi := &file_chord_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +739,7 @@ func (x *RingResponse) String() string {
 func (*RingResponse) ProtoMessage() {}
 
 func (x *RingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[7]
+	mi := &file_chord_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +752,7 @@ func (x *RingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RingResponse.ProtoReflect.Descriptor instead.
 func (*RingResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RingResponse) GetMembers() []*RingMember {
@@ -678,7 +779,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[8]
+	mi := &file_chord_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +791,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[8]
+	mi := &file_chord_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +804,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TraceRequest) GetKey() []byte {
@@ -733,7 +834,7 @@ type Hop struct {
 
 func (x *Hop) Reset() {
 	*x = Hop{}
-	mi := &file_chord_v1_admin_proto_msgTypes[9]
+	mi := &file_chord_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +846,7 @@ func (x *Hop) String() string {
 func (*Hop) ProtoMessage() {}
 
 func (x *Hop) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[9]
+	mi := &file_chord_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +859,7 @@ func (x *Hop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hop.ProtoReflect.Descriptor instead.
 func (*Hop) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Hop) GetNode() *Ref {
@@ -810,7 +911,7 @@ type TraceResponse struct {
 
 func (x *TraceResponse) Reset() {
 	*x = TraceResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[10]
+	mi := &file_chord_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +923,7 @@ func (x *TraceResponse) String() string {
 func (*TraceResponse) ProtoMessage() {}
 
 func (x *TraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[10]
+	mi := &file_chord_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +936,7 @@ func (x *TraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
 func (*TraceResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TraceResponse) GetId() []byte {
@@ -880,6 +981,187 @@ func (x *TraceResponse) GetElapsedNs() int64 {
 	return 0
 }
 
+type RepairRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Within        *Arc                   `protobuf:"bytes,1,opt,name=within,proto3" json:"within,omitempty"` // unset: all arcs of the process
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RepairRequest) GetWithin() *Arc {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+type RepairProgress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repaired      *RepairedArc           `protobuf:"bytes,1,opt,name=repaired,proto3" json:"repaired,omitempty"` // unset: nothing new, but the status
+	Status        *RepairStatus          `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairProgress) Reset() {
+	*x = RepairProgress{}
+	mi := &file_chord_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairProgress) ProtoMessage() {}
+
+func (x *RepairProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairProgress.ProtoReflect.Descriptor instead.
+func (*RepairProgress) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RepairProgress) GetRepaired() *RepairedArc {
+	if x != nil {
+		return x.Repaired
+	}
+	return nil
+}
+
+func (x *RepairProgress) GetStatus() *RepairStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+// What came of a comparison with a replica.
+type RepairedArc struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Ref                   `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"` // whose arc it is
+	Peer          *Ref                   `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Arc           *Arc                   `protobuf:"bytes,3,opt,name=arc,proto3" json:"arc,omitempty"`    // that was compared
+	Sent          int64                  `protobuf:"varint,4,opt,name=sent,proto3" json:"sent,omitempty"` // records
+	Received      int64                  `protobuf:"varint,5,opt,name=received,proto3" json:"received,omitempty"`
+	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"` // that ended it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairedArc) Reset() {
+	*x = RepairedArc{}
+	mi := &file_chord_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairedArc) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairedArc) ProtoMessage() {}
+
+func (x *RepairedArc) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairedArc.ProtoReflect.Descriptor instead.
+func (*RepairedArc) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RepairedArc) GetNode() *Ref {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *RepairedArc) GetPeer() *Ref {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *RepairedArc) GetArc() *Arc {
+	if x != nil {
+		return x.Arc
+	}
+	return nil
+}
+
+func (x *RepairedArc) GetSent() int64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *RepairedArc) GetReceived() int64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *RepairedArc) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -888,7 +1170,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[11]
+	mi := &file_chord_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1182,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[11]
+	mi := &file_chord_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1195,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 type LeaveResponse struct {
@@ -924,7 +1206,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	mi := &file_chord_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1218,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[12]
+	mi := &file_chord_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1231,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 type DrainRequest struct {
@@ -961,7 +1243,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[13]
+	mi := &file_chord_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1255,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[13]
+	mi := &file_chord_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1268,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DrainRequest) GetUndo() bool {
@@ -1004,7 +1286,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[14]
+	mi := &file_chord_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1298,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[14]
+	mi := &file_chord_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1311,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 var File_chord_v1_admin_proto protoreflect.FileDescriptor
@@ -1049,7 +1331,7 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\aserving\x18\x05 \x01(\bR\aserving\x12\x18\n" +
 	"\asettled\x18\x06 \x01(\bR\asettled\x12#\n" +
 	"\x05group\x18\a \x03(\v2\r.chord.v1.RefR\x05group\x12\x14\n" +
-	"\x05share\x18\b \x01(\x01R\x05share\"\xb0\x04\n" +
+	"\x05share\x18\b \x01(\x01R\x05share\"\xe0\x04\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aprocess\x18\x01 \x01(\fR\aprocess\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12\x12\n" +
@@ -1074,7 +1356,16 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\fwrite_quorum\x18\x10 \x01(\rR\vwriteQuorum\x12\x1f\n" +
 	"\vread_quorum\x18\x11 \x01(\rR\n" +
 	"readQuorum\x12.\n" +
-	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\"\x91\x01\n" +
+	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\x12.\n" +
+	"\x06repair\x18\x13 \x01(\v2\x16.chord.v1.RepairStatusR\x06repair\"\xb7\x01\n" +
+	"\fRepairStatus\x12\x16\n" +
+	"\x06behind\x18\x01 \x01(\rR\x06behind\x12\x1c\n" +
+	"\tcomparing\x18\x02 \x01(\rR\tcomparing\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\rR\awaiting\x12\x14\n" +
+	"\x05moved\x18\x04 \x01(\x03R\x05moved\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04left\x18\x06 \x01(\x03R\x04left\x12\x17\n" +
+	"\aleft_ms\x18\a \x01(\x03R\x06leftMs\"\x91\x01\n" +
 	"\fGossipStatus\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12)\n" +
 	"\x05zones\x18\x02 \x03(\v2\x13.chord.v1.ZoneCountR\x05zones\x12\x12\n" +
@@ -1112,7 +1403,19 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\x05group\x18\x04 \x03(\v2\r.chord.v1.RefR\x05group\x12!\n" +
 	"\x04hops\x18\x05 \x03(\v2\r.chord.v1.HopR\x04hops\x12\x1d\n" +
 	"\n" +
-	"elapsed_ns\x18\x06 \x01(\x03R\telapsedNs\"\x0e\n" +
+	"elapsed_ns\x18\x06 \x01(\x03R\telapsedNs\"6\n" +
+	"\rRepairRequest\x12%\n" +
+	"\x06within\x18\x01 \x01(\v2\r.chord.v1.ArcR\x06within\"s\n" +
+	"\x0eRepairProgress\x121\n" +
+	"\brepaired\x18\x01 \x01(\v2\x15.chord.v1.RepairedArcR\brepaired\x12.\n" +
+	"\x06status\x18\x02 \x01(\v2\x16.chord.v1.RepairStatusR\x06status\"\xba\x01\n" +
+	"\vRepairedArc\x12!\n" +
+	"\x04node\x18\x01 \x01(\v2\r.chord.v1.RefR\x04node\x12!\n" +
+	"\x04peer\x18\x02 \x01(\v2\r.chord.v1.RefR\x04peer\x12\x1f\n" +
+	"\x03arc\x18\x03 \x01(\v2\r.chord.v1.ArcR\x03arc\x12\x12\n" +
+	"\x04sent\x18\x04 \x01(\x03R\x04sent\x12\x1a\n" +
+	"\breceived\x18\x05 \x01(\x03R\breceived\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
 	"\rLeaveResponse\"\"\n" +
 	"\fDrainRequest\x12\x12\n" +
@@ -1120,11 +1423,12 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\rDrainResponse*E\n" +
 	"\vLookupStyle\x12\x1a\n" +
 	"\x16LOOKUP_STYLE_ITERATIVE\x10\x00\x12\x1a\n" +
-	"\x16LOOKUP_STYLE_RECURSIVE\x10\x012\xb0\x02\n" +
+	"\x16LOOKUP_STYLE_RECURSIVE\x10\x012\xef\x02\n" +
 	"\fAdminService\x12;\n" +
 	"\x06Status\x12\x17.chord.v1.StatusRequest\x1a\x18.chord.v1.StatusResponse\x125\n" +
 	"\x04Ring\x12\x15.chord.v1.RingRequest\x1a\x16.chord.v1.RingResponse\x128\n" +
-	"\x05Trace\x12\x16.chord.v1.TraceRequest\x1a\x17.chord.v1.TraceResponse\x128\n" +
+	"\x05Trace\x12\x16.chord.v1.TraceRequest\x1a\x17.chord.v1.TraceResponse\x12=\n" +
+	"\x06Repair\x12\x17.chord.v1.RepairRequest\x1a\x18.chord.v1.RepairProgress0\x01\x128\n" +
 	"\x05Leave\x12\x16.chord.v1.LeaveRequest\x1a\x17.chord.v1.LeaveResponse\x128\n" +
 	"\x05Drain\x12\x16.chord.v1.DrainRequest\x1a\x17.chord.v1.DrainResponseB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
@@ -1141,62 +1445,75 @@ func file_chord_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_chord_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_chord_v1_admin_proto_goTypes = []any{
 	(LookupStyle)(0),       // 0: chord.v1.LookupStyle
 	(*StatusRequest)(nil),  // 1: chord.v1.StatusRequest
 	(*NodeStatus)(nil),     // 2: chord.v1.NodeStatus
 	(*StatusResponse)(nil), // 3: chord.v1.StatusResponse
-	(*GossipStatus)(nil),   // 4: chord.v1.GossipStatus
-	(*ZoneCount)(nil),      // 5: chord.v1.ZoneCount
-	(*RingRequest)(nil),    // 6: chord.v1.RingRequest
-	(*RingMember)(nil),     // 7: chord.v1.RingMember
-	(*RingResponse)(nil),   // 8: chord.v1.RingResponse
-	(*TraceRequest)(nil),   // 9: chord.v1.TraceRequest
-	(*Hop)(nil),            // 10: chord.v1.Hop
-	(*TraceResponse)(nil),  // 11: chord.v1.TraceResponse
-	(*LeaveRequest)(nil),   // 12: chord.v1.LeaveRequest
-	(*LeaveResponse)(nil),  // 13: chord.v1.LeaveResponse
-	(*DrainRequest)(nil),   // 14: chord.v1.DrainRequest
-	(*DrainResponse)(nil),  // 15: chord.v1.DrainResponse
-	(*Ref)(nil),            // 16: chord.v1.Ref
-	(*Arc)(nil),            // 17: chord.v1.Arc
+	(*RepairStatus)(nil),   // 4: chord.v1.RepairStatus
+	(*GossipStatus)(nil),   // 5: chord.v1.GossipStatus
+	(*ZoneCount)(nil),      // 6: chord.v1.ZoneCount
+	(*RingRequest)(nil),    // 7: chord.v1.RingRequest
+	(*RingMember)(nil),     // 8: chord.v1.RingMember
+	(*RingResponse)(nil),   // 9: chord.v1.RingResponse
+	(*TraceRequest)(nil),   // 10: chord.v1.TraceRequest
+	(*Hop)(nil),            // 11: chord.v1.Hop
+	(*TraceResponse)(nil),  // 12: chord.v1.TraceResponse
+	(*RepairRequest)(nil),  // 13: chord.v1.RepairRequest
+	(*RepairProgress)(nil), // 14: chord.v1.RepairProgress
+	(*RepairedArc)(nil),    // 15: chord.v1.RepairedArc
+	(*LeaveRequest)(nil),   // 16: chord.v1.LeaveRequest
+	(*LeaveResponse)(nil),  // 17: chord.v1.LeaveResponse
+	(*DrainRequest)(nil),   // 18: chord.v1.DrainRequest
+	(*DrainResponse)(nil),  // 19: chord.v1.DrainResponse
+	(*Ref)(nil),            // 20: chord.v1.Ref
+	(*Arc)(nil),            // 21: chord.v1.Arc
 }
 var file_chord_v1_admin_proto_depIdxs = []int32{
-	16, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
-	16, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
-	16, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
-	16, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
-	16, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
+	20, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
+	20, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
+	20, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
+	20, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
+	20, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
 	2,  // 5: chord.v1.StatusResponse.nodes:type_name -> chord.v1.NodeStatus
-	4,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
-	5,  // 7: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
-	16, // 8: chord.v1.RingMember.self:type_name -> chord.v1.Ref
-	16, // 9: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
-	16, // 10: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
-	7,  // 11: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
-	0,  // 12: chord.v1.TraceRequest.style:type_name -> chord.v1.LookupStyle
-	16, // 13: chord.v1.Hop.node:type_name -> chord.v1.Ref
-	17, // 14: chord.v1.Hop.arc:type_name -> chord.v1.Arc
-	16, // 15: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
-	17, // 16: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
-	16, // 17: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
-	10, // 18: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
-	1,  // 19: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
-	6,  // 20: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
-	9,  // 21: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
-	12, // 22: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
-	14, // 23: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
-	3,  // 24: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
-	8,  // 25: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
-	11, // 26: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
-	13, // 27: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
-	15, // 28: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	5,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
+	4,  // 7: chord.v1.StatusResponse.repair:type_name -> chord.v1.RepairStatus
+	6,  // 8: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
+	20, // 9: chord.v1.RingMember.self:type_name -> chord.v1.Ref
+	20, // 10: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
+	20, // 11: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
+	8,  // 12: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
+	0,  // 13: chord.v1.TraceRequest.style:type_name -> chord.v1.LookupStyle
+	20, // 14: chord.v1.Hop.node:type_name -> chord.v1.Ref
+	21, // 15: chord.v1.Hop.arc:type_name -> chord.v1.Arc
+	20, // 16: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
+	21, // 17: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
+	20, // 18: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
+	11, // 19: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
+	21, // 20: chord.v1.RepairRequest.within:type_name -> chord.v1.Arc
+	15, // 21: chord.v1.RepairProgress.repaired:type_name -> chord.v1.RepairedArc
+	4,  // 22: chord.v1.RepairProgress.status:type_name -> chord.v1.RepairStatus
+	20, // 23: chord.v1.RepairedArc.node:type_name -> chord.v1.Ref
+	20, // 24: chord.v1.RepairedArc.peer:type_name -> chord.v1.Ref
+	21, // 25: chord.v1.RepairedArc.arc:type_name -> chord.v1.Arc
+	1,  // 26: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
+	7,  // 27: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
+	10, // 28: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
+	13, // 29: chord.v1.AdminService.Repair:input_type -> chord.v1.RepairRequest
+	16, // 30: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
+	18, // 31: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
+	3,  // 32: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
+	9,  // 33: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
+	12, // 34: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
+	14, // 35: chord.v1.AdminService.Repair:output_type -> chord.v1.RepairProgress
+	17, // 36: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
+	19, // 37: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_admin_proto_init() }
@@ -1211,7 +1528,7 @@ func file_chord_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_admin_proto_rawDesc), len(file_chord_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

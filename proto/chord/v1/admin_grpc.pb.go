@@ -22,6 +22,7 @@ const (
 	AdminService_Status_FullMethodName = "/chord.v1.AdminService/Status"
 	AdminService_Ring_FullMethodName   = "/chord.v1.AdminService/Ring"
 	AdminService_Trace_FullMethodName  = "/chord.v1.AdminService/Trace"
+	AdminService_Repair_FullMethodName = "/chord.v1.AdminService/Repair"
 	AdminService_Leave_FullMethodName  = "/chord.v1.AdminService/Leave"
 	AdminService_Drain_FullMethodName  = "/chord.v1.AdminService/Drain"
 )
@@ -38,6 +39,9 @@ type AdminServiceClient interface {
 	Ring(ctx context.Context, in *RingRequest, opts ...grpc.CallOption) (*RingResponse, error)
 	// Trace looks a key up and shows every hop.
 	Trace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (*TraceResponse, error)
+	// Repair compares arcs of the process with their replicas at once, which happens by itself after changes and every minute. Each comparison is
+	// reported, and several times a second how far it is.
+	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RepairProgress], error)
 	// Leave hands over all data, leaves the ring and stops the process.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
 	// Drain makes the process refuse new operations of clients, so that they go elsewhere, while it stays a member for its peers.
@@ -82,6 +86,25 @@ func (c *adminServiceClient) Trace(ctx context.Context, in *TraceRequest, opts .
 	return out, nil
 }
 
+func (c *adminServiceClient) Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RepairProgress], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[0], AdminService_Repair_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RepairRequest, RepairProgress]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_RepairClient = grpc.ServerStreamingClient[RepairProgress]
+
 func (c *adminServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LeaveResponse)
@@ -114,6 +137,9 @@ type AdminServiceServer interface {
 	Ring(context.Context, *RingRequest) (*RingResponse, error)
 	// Trace looks a key up and shows every hop.
 	Trace(context.Context, *TraceRequest) (*TraceResponse, error)
+	// Repair compares arcs of the process with their replicas at once, which happens by itself after changes and every minute. Each comparison is
+	// reported, and several times a second how far it is.
+	Repair(*RepairRequest, grpc.ServerStreamingServer[RepairProgress]) error
 	// Leave hands over all data, leaves the ring and stops the process.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// Drain makes the process refuse new operations of clients, so that they go elsewhere, while it stays a member for its peers.
@@ -136,6 +162,9 @@ func (UnimplementedAdminServiceServer) Ring(context.Context, *RingRequest) (*Rin
 }
 func (UnimplementedAdminServiceServer) Trace(context.Context, *TraceRequest) (*TraceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Trace not implemented")
+}
+func (UnimplementedAdminServiceServer) Repair(*RepairRequest, grpc.ServerStreamingServer[RepairProgress]) error {
+	return status.Error(codes.Unimplemented, "method Repair not implemented")
 }
 func (UnimplementedAdminServiceServer) Leave(context.Context, *LeaveRequest) (*LeaveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
@@ -218,6 +247,17 @@ func _AdminService_Trace_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_Repair_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RepairRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).Repair(m, &grpc.GenericServerStream[RepairRequest, RepairProgress]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_RepairServer = grpc.ServerStreamingServer[RepairProgress]
+
 func _AdminService_Leave_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LeaveRequest)
 	if err := dec(in); err != nil {
@@ -282,6 +322,12 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_Drain_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Repair",
+			Handler:       _AdminService_Repair_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "chord/v1/admin.proto",
 }
