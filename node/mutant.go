@@ -43,6 +43,8 @@ const (
 	mutantSweepUnpinned
 	// mutantTombstoneEarly: a replica forgets a delete as soon as it has stored it.
 	mutantTombstoneEarly
+	// mutantMinorityServes: a process that is in the minority takes writes by quorum.
+	mutantMinorityServes
 	// mutantLeaveBare: a process leaves without handing over.
 	mutantLeaveBare
 )

@@ -25,6 +25,7 @@ const (
 	CheckOwners     = "Owners"     // while the ring's assumptions hold: no two nodes answer for the same identifier
 	CheckLookup     = "Lookup"     // while the ring's assumptions hold: a lookup finds a way, and ends at a node that was the owner while it was under way
 	CheckAck        = "Ack"        // always: an acknowledged write is on the disks of as many processes as its level says, the owner's among them, or of N others
+	CheckMinority   = "Minority"   // with gossip that is right: who is in the smaller part of a cut cluster acknowledges no write by quorum, as soon as it has been told
 	CheckCopies     = "Copies"     // always: an acknowledged write loses no copy but with a disk, until others have it
 	CheckHandOver   = "HandOver"   // a process that left a stable ring left its records with N others
 	CheckValue      = "Value"      // always: a read returns what was written to that key, under the version that the write was given
@@ -83,6 +84,9 @@ type Checker struct {
 	sorted   []*keyHistory // in the order in which they were first used
 	begun    map[int]*begun
 	lastLoss time.Duration // when a disk was emptied last
+
+	parts []int32       // of the network, by host, as in Net
+	cut   time.Duration // since when they are these, and the processes that run the same
 
 	found *Violation
 }

@@ -156,6 +156,9 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 			return
 		}
 	}
+	if need > 1 && !c.checkMinority(op) {
+		return
+	}
 	if level != node.LevelOne && b.kept && c.kept() && c.armedFrom == b.from && b.exact.version.Newer(v) {
 		c.report(CheckOrder, fmt.Sprintf("%s of %q was acknowledged with version %v, but %v was acknowledged at %v, before it began", op.Kind, op.Key, v,
 			b.exact.version, b.exact.end), append(c.groupHosts(k), op.From)...)
@@ -178,6 +181,30 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 	if level != node.LevelOne && v.Newer(k.exact.version) {
 		k.exact = now
 	}
+}
+
+// told is how long after a cut a process may acknowledge what it should not: by then gossip has told it who is gone.
+const told = 30 * time.Second
+
+// checkMinority: an owner that hears only of fewer than half of the processes, and was told so, refuses writes by quorum.
+func (c *Checker) checkMinority(op *Operation) bool {
+	g := &c.w.gossip
+	owner, ok := c.hostOf(op.Result.Owner)
+	if !ok || !g.On || g.Wrong > 0 || g.Late > 0 || c.cfg.ServeMinority || op.Begin-c.cut < told {
+		return true
+	}
+	part := 0
+	for i := range c.hosts {
+		if c.hosts[i].running && at(c.parts, int32(i)) == at(c.parts, int32(owner)) {
+			part++
+		}
+	}
+	if 2*part >= c.running {
+		return true
+	}
+	c.report(CheckMinority, fmt.Sprintf("%s of %q was acknowledged by %v, which reaches %d of %d processes since %v", op.Kind, op.Key, op.Result.Owner,
+		part, c.running, c.cut), owner)
+	return false
 }
 
 // checkOnce: what a write left is always of the same version. One that was repeated and executed anew would take the place of what was written in between.

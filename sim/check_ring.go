@@ -61,6 +61,9 @@ func (c *Checker) scan() {
 		}
 	}
 	c.running = c.w.running
+	if changed || !slices.Equal(c.parts, c.w.net.groups) {
+		c.parts, c.cut = slices.Clone(c.w.net.groups), c.w.Now()
+	}
 	if c.running == 0 {
 		c.gathering = true
 	} else if ended || stranger || c.running >= c.cfg.Replicas {
