@@ -108,17 +108,22 @@ func lockDir(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not writable: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err := lockFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// lockFile takes the lock until the file is closed.
+func lockFile(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = errors.New("in use by another process")
 		if pid, readErr := io.ReadAll(io.LimitReader(f, 20)); readErr == nil && len(pid) > 0 {
 			err = fmt.Errorf("in use by process %s", strings.TrimSpace(string(pid)))
 		}
 	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return err
 }
 
 // load reads chord.json, or draws up a new one, and writes it with this start counted.
@@ -187,7 +192,7 @@ func (d *Dir) RecordsPath() string { return filepath.Join(d.path, recordsName) }
 func (d *Dir) Identity() node.Identity {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return node.Identity{Process: [16]byte(d.id.Process), VNodes: d.id.VNodes, Incarnation: d.id.Incarnation}
+	return d.id.node()
 }
 
 // Cluster returns the cluster that the process belongs to; false if it has not joined one yet.

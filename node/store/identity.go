@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 	"time"
+
+	"github.com/chordkv/chord/node"
 )
 
 // identityFormat is the version of chord.json, and of everything else in a data directory. A directory in an older format is brought to this one
@@ -84,6 +86,10 @@ func decodeIdentity(raw []byte) (identity, error) {
 func damaged(err error) error {
 	return fmt.Errorf("%s is damaged (%w): restore it from a copy, or start with an empty directory, which makes this a new process",
 		identityName, err)
+}
+
+func (id identity) node() node.Identity {
+	return node.Identity{Process: [16]byte(id.Process), VNodes: id.VNodes, Incarnation: id.Incarnation}
 }
 
 // check compares the identity with what the caller expects.

@@ -142,28 +142,35 @@ func appendMetaKey(dst []byte, space byte, number uint64) []byte {
 
 // openTree reads the tree from the disk. A store without one, or with a damaged one, is read through, once.
 func (p *Pebble) openTree() error {
-	p.tree.root = new(block)
 	p.tree.again, p.tree.due = make(chan uint64, 1024), make(chan struct{}, 1)
 	p.tree.unsure = make(map[site][]string)
-	note, closer, err := p.db.Get(checkpointKey)
+	known, err := p.readTree()
 	switch {
-	case errors.Is(err, pebble.ErrNotFound):
+	case known:
+		return nil
+	case errors.Is(err, errTree), isCorrupt(err):
+		p.opts.Log.Error().Err(err).Str("dir", p.dir).Msg("the hash tree is damaged: it is made anew from the records")
 	case err != nil:
 		return err
-	default:
-		err = errors.Join(p.loadTree(note), closer.Close())
-		if err != nil && !errors.Is(err, errTree) && !isCorrupt(err) {
-			return err
-		}
-	}
-	known := note != nil && err == nil
-	if err := p.replayJournal(known); err != nil || known {
-		return err
-	}
-	if note != nil {
-		p.opts.Log.Error().Err(err).Str("dir", p.dir).Msg("the hash tree is damaged: it is made anew from the records")
 	}
 	return p.buildTree()
+}
+
+// readTree reads checkpoint and journal. known is false if there is no checkpoint, or a damaged one, about which the error says more.
+func (p *Pebble) readTree() (known bool, err error) {
+	p.tree.root = new(block)
+	note, closer, err := p.db.Get(checkpointKey)
+	switch {
+	case err == nil:
+		err = errors.Join(p.loadTree(note), closer.Close())
+		known = err == nil
+	case errors.Is(err, pebble.ErrNotFound):
+		err = nil
+	}
+	if failed := p.replayJournal(known); failed != nil {
+		return false, failed
+	}
+	return known, err
 }
 
 // loadTree reads the checkpoint.
