@@ -21,6 +21,8 @@ type AdminOptions struct {
 	Store   string    // what kind of store it has: "pebble" or "memory"
 	// Leave hands over all data, leaves the ring and stops the process. It returns when the process has left. nil: not offered.
 	Leave func(ctx context.Context) error
+	// Backup writes a copy of the data directory to another one. nil: there is none, because everything is in memory.
+	Backup func(ctx context.Context, dir string) error
 	// Zones counts the processes that are alive, by what gossip says, by zone. nil: there is no gossip.
 	Zones func() map[string]int
 	Zone  string // of this process
@@ -211,6 +213,21 @@ func repairedToProto(r node.Repaired) *chordv1.RepairedArc {
 		m.Error = clip(r.Err.Error())
 	}
 	return m
+}
+
+// Backup copies the data directory.
+func (a adminService) Backup(ctx context.Context, request *chordv1.BackupRequest) (*chordv1.BackupResponse, error) {
+	p, err := a.s.process()
+	if err != nil {
+		return nil, errorToStatus(err)
+	}
+	if a.opts.Backup == nil {
+		return nil, status.Error(codes.FailedPrecondition, "this process keeps everything in memory: there is no data directory to back up")
+	}
+	if err := a.opts.Backup(ctx, request.GetDir()); err != nil {
+		return nil, status.Error(codes.FailedPrecondition, clip(err.Error()))
+	}
+	return &chordv1.BackupResponse{Records: p.Status().Store.Records}, nil
 }
 
 // Leave makes the process leave the ring and end.

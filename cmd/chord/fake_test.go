@@ -167,6 +167,11 @@ func (f *fakeRepair) Recv() (*chordv1.RepairProgress, error) {
 	return m, nil
 }
 
+func (f *fakeAdmin) Backup(_ context.Context, r *chordv1.BackupRequest, _ ...grpc.CallOption) (*chordv1.BackupResponse, error) {
+	f.asked = append(f.asked, "backup "+r.GetDir())
+	return &chordv1.BackupResponse{Records: 12345}, f.err
+}
+
 func (f *fakeAdmin) Leave(context.Context, *chordv1.LeaveRequest, ...grpc.CallOption) (*chordv1.LeaveResponse, error) {
 	f.asked = append(f.asked, "leave")
 	return &chordv1.LeaveResponse{}, f.err

@@ -61,13 +61,20 @@ replicas.`,
 	return cmd
 }
 
-// inspectDir inspects a directory, with a bar on a terminal: a large one takes minutes.
+// inspectDir inspects a directory, which takes minutes if it is large.
 func inspectDir(ctx context.Context, dir string, stderr io.Writer) (store.Inspection, error) {
 	var read atomic.Int64
-	var bar io.Writer
+	bar := startBar(stderr, "read", "records", &read)
+	defer bar.Stop()
+	return store.Inspect(ctx, dir, &read)
+}
+
+// startBar shows a number that grows, if stderr is a terminal.
+func startBar(stderr io.Writer, label, unit string, count *atomic.Int64) *cli.Progress {
+	var to io.Writer
 	width := func() int { return 80 }
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		bar = f
+		to = f
 		width = func() int {
 			if w, _, err := term.GetSize(int(f.Fd())); err == nil {
 				return w
@@ -75,9 +82,7 @@ func inspectDir(ctx context.Context, dir string, stderr io.Writer) (store.Inspec
 			return 80
 		}
 	}
-	p := cli.StartBar(bar, width, "read", "records", func() cli.Gauge { return cli.Gauge{Done: -1, Count: read.Load()} })
-	defer p.Stop()
-	return store.Inspect(ctx, dir, &read)
+	return cli.StartBar(to, width, label, unit, func() cli.Gauge { return cli.Gauge{Done: -1, Count: count.Load()} })
 }
 
 func printInspection(w io.Writer, r store.Inspection) error {

@@ -107,6 +107,6 @@ names; a flag beats the environment, which beats the file. "chordd config" shows
 	root.Flags().SortFlags = false
 	root.Flags().AddFlagSet(s.flags)
 	registerCompletions(root, s.flags)
-	root.AddCommand(newConfigCommand(s, sur), newInspectCommand(sur), newVersionCommand(sur))
+	root.AddCommand(newConfigCommand(s, sur), newInspectCommand(sur), newRestoreCommand(sur), newVersionCommand(sur))
 	return root
 }

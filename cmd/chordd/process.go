@@ -162,6 +162,9 @@ func (p *process) wire(identity node.Identity) (err error) {
 func (p *process) serveAdmin(registry *prometheus.Registry) {
 	p.adminGRPC = grpc.NewServer()
 	options := rpc.AdminOptions{Started: p.started, Store: p.cfg.Store, Leave: p.leaveForOperator}
+	if records, ok := p.records.(*store.Pebble); ok {
+		options.Backup = func(_ context.Context, dir string) error { return p.dir.Backup(records, dir, time.Now()) }
+	}
 	if p.chatter != nil {
 		options.Zone, options.Zones = p.cfg.Zone, p.chatter.zones
 	}

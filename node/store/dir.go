@@ -258,11 +258,7 @@ func replaceFile(name string, content []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(filepath.Dir(name))
 }
 
 // hexID is 16 bytes that are written as 32 hexadecimal digits, and as nothing if they are zero.

@@ -1162,6 +1162,94 @@ func (x *RepairedArc) GetError() string {
 	return ""
 }
 
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dir           string                 `protobuf:"bytes,1,opt,name=dir,proto3" json:"dir,omitempty"` // absolute; must not be there yet
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_chord_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BackupRequest) GetDir() string {
+	if x != nil {
+		return x.Dir
+	}
+	return ""
+}
+
+type BackupResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"` // about, tombstones included
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_chord_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BackupResponse) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1170,7 +1258,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[15]
+	mi := &file_chord_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1270,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[15]
+	mi := &file_chord_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1283,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 type LeaveResponse struct {
@@ -1206,7 +1294,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[16]
+	mi := &file_chord_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1306,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[16]
+	mi := &file_chord_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1319,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 type DrainRequest struct {
@@ -1243,7 +1331,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_chord_v1_admin_proto_msgTypes[17]
+	mi := &file_chord_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1343,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[17]
+	mi := &file_chord_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1356,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DrainRequest) GetUndo() bool {
@@ -1286,7 +1374,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_chord_v1_admin_proto_msgTypes[18]
+	mi := &file_chord_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1386,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_admin_proto_msgTypes[18]
+	mi := &file_chord_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1399,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_chord_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 var File_chord_v1_admin_proto protoreflect.FileDescriptor
@@ -1415,7 +1503,11 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\x03arc\x18\x03 \x01(\v2\r.chord.v1.ArcR\x03arc\x12\x12\n" +
 	"\x04sent\x18\x04 \x01(\x03R\x04sent\x12\x1a\n" +
 	"\breceived\x18\x05 \x01(\x03R\breceived\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\"\x0e\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"!\n" +
+	"\rBackupRequest\x12\x10\n" +
+	"\x03dir\x18\x01 \x01(\tR\x03dir\"*\n" +
+	"\x0eBackupResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x03R\arecords\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
 	"\rLeaveResponse\"\"\n" +
 	"\fDrainRequest\x12\x12\n" +
@@ -1423,12 +1515,13 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\rDrainResponse*E\n" +
 	"\vLookupStyle\x12\x1a\n" +
 	"\x16LOOKUP_STYLE_ITERATIVE\x10\x00\x12\x1a\n" +
-	"\x16LOOKUP_STYLE_RECURSIVE\x10\x012\xef\x02\n" +
+	"\x16LOOKUP_STYLE_RECURSIVE\x10\x012\xac\x03\n" +
 	"\fAdminService\x12;\n" +
 	"\x06Status\x12\x17.chord.v1.StatusRequest\x1a\x18.chord.v1.StatusResponse\x125\n" +
 	"\x04Ring\x12\x15.chord.v1.RingRequest\x1a\x16.chord.v1.RingResponse\x128\n" +
 	"\x05Trace\x12\x16.chord.v1.TraceRequest\x1a\x17.chord.v1.TraceResponse\x12=\n" +
-	"\x06Repair\x12\x17.chord.v1.RepairRequest\x1a\x18.chord.v1.RepairProgress0\x01\x128\n" +
+	"\x06Repair\x12\x17.chord.v1.RepairRequest\x1a\x18.chord.v1.RepairProgress0\x01\x12;\n" +
+	"\x06Backup\x12\x17.chord.v1.BackupRequest\x1a\x18.chord.v1.BackupResponse\x128\n" +
 	"\x05Leave\x12\x16.chord.v1.LeaveRequest\x1a\x17.chord.v1.LeaveResponse\x128\n" +
 	"\x05Drain\x12\x16.chord.v1.DrainRequest\x1a\x17.chord.v1.DrainResponseB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
@@ -1445,7 +1538,7 @@ func file_chord_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_chord_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_chord_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_chord_v1_admin_proto_goTypes = []any{
 	(LookupStyle)(0),       // 0: chord.v1.LookupStyle
 	(*StatusRequest)(nil),  // 1: chord.v1.StatusRequest
@@ -1463,54 +1556,58 @@ var file_chord_v1_admin_proto_goTypes = []any{
 	(*RepairRequest)(nil),  // 13: chord.v1.RepairRequest
 	(*RepairProgress)(nil), // 14: chord.v1.RepairProgress
 	(*RepairedArc)(nil),    // 15: chord.v1.RepairedArc
-	(*LeaveRequest)(nil),   // 16: chord.v1.LeaveRequest
-	(*LeaveResponse)(nil),  // 17: chord.v1.LeaveResponse
-	(*DrainRequest)(nil),   // 18: chord.v1.DrainRequest
-	(*DrainResponse)(nil),  // 19: chord.v1.DrainResponse
-	(*Ref)(nil),            // 20: chord.v1.Ref
-	(*Arc)(nil),            // 21: chord.v1.Arc
+	(*BackupRequest)(nil),  // 16: chord.v1.BackupRequest
+	(*BackupResponse)(nil), // 17: chord.v1.BackupResponse
+	(*LeaveRequest)(nil),   // 18: chord.v1.LeaveRequest
+	(*LeaveResponse)(nil),  // 19: chord.v1.LeaveResponse
+	(*DrainRequest)(nil),   // 20: chord.v1.DrainRequest
+	(*DrainResponse)(nil),  // 21: chord.v1.DrainResponse
+	(*Ref)(nil),            // 22: chord.v1.Ref
+	(*Arc)(nil),            // 23: chord.v1.Arc
 }
 var file_chord_v1_admin_proto_depIdxs = []int32{
-	20, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
-	20, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
-	20, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
-	20, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
-	20, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
+	22, // 0: chord.v1.NodeStatus.self:type_name -> chord.v1.Ref
+	22, // 1: chord.v1.NodeStatus.predecessor:type_name -> chord.v1.Ref
+	22, // 2: chord.v1.NodeStatus.successors:type_name -> chord.v1.Ref
+	22, // 3: chord.v1.NodeStatus.fingers:type_name -> chord.v1.Ref
+	22, // 4: chord.v1.NodeStatus.group:type_name -> chord.v1.Ref
 	2,  // 5: chord.v1.StatusResponse.nodes:type_name -> chord.v1.NodeStatus
 	5,  // 6: chord.v1.StatusResponse.gossip:type_name -> chord.v1.GossipStatus
 	4,  // 7: chord.v1.StatusResponse.repair:type_name -> chord.v1.RepairStatus
 	6,  // 8: chord.v1.GossipStatus.zones:type_name -> chord.v1.ZoneCount
-	20, // 9: chord.v1.RingMember.self:type_name -> chord.v1.Ref
-	20, // 10: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
-	20, // 11: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
+	22, // 9: chord.v1.RingMember.self:type_name -> chord.v1.Ref
+	22, // 10: chord.v1.RingMember.predecessor:type_name -> chord.v1.Ref
+	22, // 11: chord.v1.RingMember.successors:type_name -> chord.v1.Ref
 	8,  // 12: chord.v1.RingResponse.members:type_name -> chord.v1.RingMember
 	0,  // 13: chord.v1.TraceRequest.style:type_name -> chord.v1.LookupStyle
-	20, // 14: chord.v1.Hop.node:type_name -> chord.v1.Ref
-	21, // 15: chord.v1.Hop.arc:type_name -> chord.v1.Arc
-	20, // 16: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
-	21, // 17: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
-	20, // 18: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
+	22, // 14: chord.v1.Hop.node:type_name -> chord.v1.Ref
+	23, // 15: chord.v1.Hop.arc:type_name -> chord.v1.Arc
+	22, // 16: chord.v1.TraceResponse.owner:type_name -> chord.v1.Ref
+	23, // 17: chord.v1.TraceResponse.arc:type_name -> chord.v1.Arc
+	22, // 18: chord.v1.TraceResponse.group:type_name -> chord.v1.Ref
 	11, // 19: chord.v1.TraceResponse.hops:type_name -> chord.v1.Hop
-	21, // 20: chord.v1.RepairRequest.within:type_name -> chord.v1.Arc
+	23, // 20: chord.v1.RepairRequest.within:type_name -> chord.v1.Arc
 	15, // 21: chord.v1.RepairProgress.repaired:type_name -> chord.v1.RepairedArc
 	4,  // 22: chord.v1.RepairProgress.status:type_name -> chord.v1.RepairStatus
-	20, // 23: chord.v1.RepairedArc.node:type_name -> chord.v1.Ref
-	20, // 24: chord.v1.RepairedArc.peer:type_name -> chord.v1.Ref
-	21, // 25: chord.v1.RepairedArc.arc:type_name -> chord.v1.Arc
+	22, // 23: chord.v1.RepairedArc.node:type_name -> chord.v1.Ref
+	22, // 24: chord.v1.RepairedArc.peer:type_name -> chord.v1.Ref
+	23, // 25: chord.v1.RepairedArc.arc:type_name -> chord.v1.Arc
 	1,  // 26: chord.v1.AdminService.Status:input_type -> chord.v1.StatusRequest
 	7,  // 27: chord.v1.AdminService.Ring:input_type -> chord.v1.RingRequest
 	10, // 28: chord.v1.AdminService.Trace:input_type -> chord.v1.TraceRequest
 	13, // 29: chord.v1.AdminService.Repair:input_type -> chord.v1.RepairRequest
-	16, // 30: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
-	18, // 31: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
-	3,  // 32: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
-	9,  // 33: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
-	12, // 34: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
-	14, // 35: chord.v1.AdminService.Repair:output_type -> chord.v1.RepairProgress
-	17, // 36: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
-	19, // 37: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
-	32, // [32:38] is the sub-list for method output_type
-	26, // [26:32] is the sub-list for method input_type
+	16, // 30: chord.v1.AdminService.Backup:input_type -> chord.v1.BackupRequest
+	18, // 31: chord.v1.AdminService.Leave:input_type -> chord.v1.LeaveRequest
+	20, // 32: chord.v1.AdminService.Drain:input_type -> chord.v1.DrainRequest
+	3,  // 33: chord.v1.AdminService.Status:output_type -> chord.v1.StatusResponse
+	9,  // 34: chord.v1.AdminService.Ring:output_type -> chord.v1.RingResponse
+	12, // 35: chord.v1.AdminService.Trace:output_type -> chord.v1.TraceResponse
+	14, // 36: chord.v1.AdminService.Repair:output_type -> chord.v1.RepairProgress
+	17, // 37: chord.v1.AdminService.Backup:output_type -> chord.v1.BackupResponse
+	19, // 38: chord.v1.AdminService.Leave:output_type -> chord.v1.LeaveResponse
+	21, // 39: chord.v1.AdminService.Drain:output_type -> chord.v1.DrainResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -1528,7 +1625,7 @@ func file_chord_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_admin_proto_rawDesc), len(file_chord_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	AdminService_Ring_FullMethodName   = "/chord.v1.AdminService/Ring"
 	AdminService_Trace_FullMethodName  = "/chord.v1.AdminService/Trace"
 	AdminService_Repair_FullMethodName = "/chord.v1.AdminService/Repair"
+	AdminService_Backup_FullMethodName = "/chord.v1.AdminService/Backup"
 	AdminService_Leave_FullMethodName  = "/chord.v1.AdminService/Leave"
 	AdminService_Drain_FullMethodName  = "/chord.v1.AdminService/Drain"
 )
@@ -42,6 +43,9 @@ type AdminServiceClient interface {
 	// Repair compares arcs of the process with their replicas at once, which happens by itself after changes and every minute. Each comparison is
 	// reported, and several times a second how far it is.
 	Repair(ctx context.Context, in *RepairRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RepairProgress], error)
+	// Backup writes a copy of the data directory to another directory of the same file system, on the machine of the process: as it would be if the process
+	// stopped now.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error)
 	// Leave hands over all data, leaves the ring and stops the process.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
 	// Drain makes the process refuse new operations of clients, so that they go elsewhere, while it stays a member for its peers.
@@ -105,6 +109,16 @@ func (c *adminServiceClient) Repair(ctx context.Context, in *RepairRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_RepairClient = grpc.ServerStreamingClient[RepairProgress]
 
+func (c *adminServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (*BackupResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BackupResponse)
+	err := c.cc.Invoke(ctx, AdminService_Backup_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LeaveResponse)
@@ -140,6 +154,9 @@ type AdminServiceServer interface {
 	// Repair compares arcs of the process with their replicas at once, which happens by itself after changes and every minute. Each comparison is
 	// reported, and several times a second how far it is.
 	Repair(*RepairRequest, grpc.ServerStreamingServer[RepairProgress]) error
+	// Backup writes a copy of the data directory to another directory of the same file system, on the machine of the process: as it would be if the process
+	// stopped now.
+	Backup(context.Context, *BackupRequest) (*BackupResponse, error)
 	// Leave hands over all data, leaves the ring and stops the process.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// Drain makes the process refuse new operations of clients, so that they go elsewhere, while it stays a member for its peers.
@@ -165,6 +182,9 @@ func (UnimplementedAdminServiceServer) Trace(context.Context, *TraceRequest) (*T
 }
 func (UnimplementedAdminServiceServer) Repair(*RepairRequest, grpc.ServerStreamingServer[RepairProgress]) error {
 	return status.Error(codes.Unimplemented, "method Repair not implemented")
+}
+func (UnimplementedAdminServiceServer) Backup(context.Context, *BackupRequest) (*BackupResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedAdminServiceServer) Leave(context.Context, *LeaveRequest) (*LeaveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
@@ -258,6 +278,24 @@ func _AdminService_Repair_Handler(srv interface{}, stream grpc.ServerStream) err
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_RepairServer = grpc.ServerStreamingServer[RepairProgress]
 
+func _AdminService_Backup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BackupRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).Backup(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_Backup_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).Backup(ctx, req.(*BackupRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_Leave_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LeaveRequest)
 	if err := dec(in); err != nil {
@@ -312,6 +350,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Trace",
 			Handler:    _AdminService_Trace_Handler,
+		},
+		{
+			MethodName: "Backup",
+			Handler:    _AdminService_Backup_Handler,
 		},
 		{
 			MethodName: "Leave",
