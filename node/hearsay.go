@@ -94,6 +94,13 @@ func (p *Process) holds(nodes []ring.Ref) (ring.Ref, bool) {
 	return ring.Ref{}, false
 }
 
+// rosterRoom is how many nodes the roster may have: those of as many processes as are wanted, and an eighth more for those that have died, of which it is heard some seconds after it
+// is heard of who has come in their place.
+func (p *Process) rosterRoom() int {
+	wanted := p.cfg.RoutingPeers * len(p.nodes)
+	return wanted + wanted/8
+}
+
 // HearAlive takes in that the process that hosts the given nodes, all at one address, is said to be alive. Its address is remembered, for
 // healing, and its nodes for lookups, as long as Config.RoutingPeers has room. A node of it that would be a closer neighbor of an own node is asked, and adopted if it answers: either it was suspected wrongly,
 // or it is of another ring of the same cluster, and so the two merge. It blocks for two calls an own node that is concerned.
@@ -102,7 +109,7 @@ func (p *Process) HearAlive(ctx context.Context, nodes []ring.Ref) {
 		return
 	}
 	p.memory.hear(nodes[0].Addr, p.addr)
-	p.memory.enrol(nodes, p.cfg.RoutingPeers*len(p.nodes))
+	p.memory.enrol(nodes, p.rosterRoom())
 	p.count(func(c *census) { c.enter(seatOf(nodes)) })
 	if !p.Ready() {
 		return // only a member has a place to compare

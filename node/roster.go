@@ -11,7 +11,7 @@ import (
 // lookup ends only at a node that says itself that it is the owner.
 type roster struct {
 	nodes   []ring.Ref
-	partial bool // there was no room for somebody
+	outside int // nodes for which there was no room, and that have not died since; too many if they were heard of twice, and too few if their death was
 }
 
 // rosterAnswer is how many nodes a question to the roster names: one, and some to fall back on.
@@ -32,7 +32,7 @@ func (r *roster) add(nodes []ring.Ref, room int) {
 		case len(r.nodes) < room:
 			r.nodes = slices.Insert(r.nodes, at, n)
 		default:
-			r.partial = true
+			r.outside++
 		}
 	}
 }
@@ -40,7 +40,10 @@ func (r *roster) add(nodes []ring.Ref, room int) {
 // drop removes nodes, unless they are said to be at another address by now.
 func (r *roster) drop(nodes []ring.Ref) {
 	for _, n := range nodes {
-		if at, found := r.find(n.ID); found && r.nodes[at] == n {
+		switch at, found := r.find(n.ID); {
+		case !found:
+			r.outside = max(0, r.outside-1)
+		case r.nodes[at] == n:
 			r.nodes = slices.Delete(r.nodes, at, at+1)
 		}
 	}
@@ -48,7 +51,7 @@ func (r *roster) drop(nodes []ring.Ref) {
 
 // owners returns the node that owns id and those after it, if nobody is missing in the roster: none if somebody is known to be.
 func (r *roster) owners(id ring.ID) []ring.Ref {
-	if r.partial {
+	if r.outside > 0 {
 		return nil
 	}
 	at, _ := r.find(id)

@@ -43,7 +43,7 @@ func TestRoster(t *testing.T) {
 			t.Fatalf("got %v, want %v", r.nodes, want)
 		}
 	}
-	if !r.partial {
+	if r.outside == 0 {
 		t.Error("60 nodes in a room for 40, and nobody is missing")
 	}
 }
@@ -75,6 +75,10 @@ func TestRosterAnswers(t *testing.T) {
 	r.add([]ring.Ref{n(60)}, 5)
 	if got := r.owners(ring.ID{25}); got != nil {
 		t.Errorf("somebody had no room, and still %v own it", got)
+	}
+	r.drop([]ring.Ref{n(60)})
+	if got := r.owners(ring.ID{25}); len(got) == 0 {
+		t.Error("he has died, and is still missed")
 	}
 }
 
