@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/chordkv/chord/ring"
 )
 
 // Config is everything that can be set about a Process. All processes of a ring should agree on Replicas, WriteQuorum and ReadQuorum.
@@ -12,6 +14,9 @@ type Config struct {
 	Replicas    int // N, distinct processes that hold a key
 	WriteQuorum int // W of N that must have a write durably before it is acknowledged
 	ReadQuorum  int // R of N that are asked on a read
+
+	FingerCandidates int // from how many nodes each finger is the one that answers soonest, s in [ToN] section V-F; more than 1 + Successors cannot be found; up to 1: the first of its interval, and distances play no part
+	FingerBase       int // b: there are b-1 fingers for each digit of a distance, a power of two from 2 to ring.MaxFingerBase
 
 	RoutingPeers int // other processes whose nodes lookups know by hearsay, if they host as many as the own one; 0: they go by fingers and lists alone
 
@@ -45,7 +50,7 @@ type Config struct {
 // DefaultConfig returns the settings of a production node.
 func DefaultConfig() Config {
 	return Config{
-		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, RoutingPeers: 4096, ForgetDead: time.Hour,
+		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, FingerCandidates: 16, FingerBase: 2, RoutingPeers: 4096, ForgetDead: time.Hour,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, RepairArcs: 2, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
@@ -74,6 +79,12 @@ func (c Config) Validate() error {
 	}
 	if c.ReadQuorum < 1 || c.ReadQuorum > c.Replicas {
 		bad("read-quorum: %d, want 1 to replicas = %d", c.ReadQuorum, c.Replicas)
+	}
+	if c.FingerCandidates < 0 {
+		bad("finger-candidates: %d, want at least 0", c.FingerCandidates)
+	}
+	if b := c.FingerBase; b < 2 || b > ring.MaxFingerBase || b&(b-1) != 0 {
+		bad("finger-base: %d, want a power of two from 2 to %d", b, ring.MaxFingerBase)
 	}
 	if c.RoutingPeers < 0 {
 		bad("routing-peers: %d, want at least 0", c.RoutingPeers)

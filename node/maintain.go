@@ -154,13 +154,19 @@ func (n *vnode) fixFinger(ctx context.Context) time.Duration {
 	}
 	target, behind, ok := n.nextFinger()
 	if !ok {
+		n.comeRound(ctx)
 		return idle
 	}
 	owner, err := n.p.locate(ctx, target, ring.Ref{})
 	if err != nil {
 		return n.p.cfg.FixFingersInterval
 	}
-	if !n.setFinger(behind, owner.Self) {
+	finger := owner.Self
+	if n.p.near() {
+		finger = n.chooseFinger(ctx, n.candidates(owner))
+	}
+	if !n.setFinger(behind, finger) {
+		n.comeRound(ctx)
 		return idle
 	}
 	return n.p.cfg.FixFingersInterval

@@ -47,6 +47,7 @@ type snapshot struct {
 // init makes a node that is alone of zeroed memory.
 func (n *vnode) init(p *Process, self ring.Ref) {
 	n.p, n.self, n.st, n.fingerCursor = p, self, *ring.NewState(self, p.cfg.Successors), self.ID
+	n.st.SpaceFingers(p.cfg.FingerBase)
 	n.publish()
 }
 
@@ -107,6 +108,9 @@ func (n *vnode) setSettled(epoch uint64) bool {
 func (n *vnode) route(id ring.ID, avoid func(ring.ID) bool) ring.Step {
 	n.lock()
 	defer n.mu.Unlock()
+	if n.p.near() {
+		return n.st.RouteNear(id, avoid, n.p.toll)
+	}
 	return n.st.Route(id, avoid)
 }
 
@@ -115,6 +119,13 @@ func (n *vnode) fingers() []ring.Ref {
 	n.lock()
 	defer n.mu.Unlock()
 	return n.st.Fingers()
+}
+
+// candidates returns the nodes that can be the finger that begins with first.
+func (n *vnode) candidates(first ring.View) []ring.Ref {
+	n.lock()
+	defer n.mu.Unlock()
+	return n.st.Candidates(first, max(1, n.p.cfg.FingerCandidates))
 }
 
 // dropFinger removes a dead node from the finger table.

@@ -148,6 +148,12 @@ func (id ID) Next() ID { return id.Add(PowerOfTwo(0)) }
 // Prev returns id - 1 modulo 2^160.
 func (id ID) Prev() ID { return Distance(PowerOfTwo(0), id) }
 
+// float returns the identifier as a number.
+func (id ID) float() float64 {
+	hi, mid, lo := id.words()
+	return (float64(hi)*(1<<64)+float64(mid))*(1<<32) + float64(lo)
+}
+
 // bitLen returns the position of the highest set bit plus one; 0 for the identifier 0.
 func (id ID) bitLen() int {
 	hi, mid, lo := id.words()

@@ -19,7 +19,11 @@ const maxAlternatives = 4
 // Nodes is empty only if every node that the state knows between itself and x, and every one in its successor list from x on,
 // is to be avoided: whoever asked has to go back to a node farther from x. The Nodes of a covered step may be a part of the successor list, which
 // nobody may change.
-func (s *State) Route(x ID, avoid func(ID) bool) Step {
+func (s *State) Route(x ID, avoid func(ID) bool) Step { return s.RouteNear(x, avoid, nil) }
+
+// RouteNear is Route where, of the nodes that precede x, those come first over which the way takes least by the given toll, instead of the closest to x. A nil toll is
+// Route. As each of them is closer to x than the node itself, such a way ends too.
+func (s *State) RouteNear(x ID, avoid func(ID) bool, toll Toll) Step {
 	if (Arc{After: s.pred.ID, Through: s.self.ID}).Contains(x) {
 		return Step{Covered: true, Nodes: appendLive(append(make([]Ref, 0, 1+len(s.succs)), s.self), s.succs, avoid)}
 	}
@@ -28,7 +32,12 @@ func (s *State) Route(x ID, avoid func(ID) bool) Step {
 			return Step{Covered: true, Nodes: nodes}
 		}
 	}
-	nodes := s.preceding(x, avoid)
+	var nodes []Ref
+	if toll == nil {
+		nodes = s.preceding(x, avoid)
+	} else {
+		nodes = s.cheapest(x, avoid, toll)
+	}
 	if len(nodes) == 0 && len(s.succs) == 0 {
 		// The node is alone but for a predecessor that it has not adopted as its successor yet, or it has lost all its
 		// successors, and then its predecessor knows more.

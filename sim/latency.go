@@ -18,6 +18,8 @@ func newLatency(spec LatencySpec, seed uint64) (Latency, error) {
 		return UniformLatency{spec.Min, spec.Max}, nil
 	case LatencyExponential:
 		return Exponential(mean), nil
+	case LatencySpace:
+		return NewSpace(seed, mean), nil
 	case LatencyMatrix:
 		return ReadMatrix(spec.File)
 	}
@@ -57,4 +59,5 @@ var (
 	_ Latency = Exponential(0)
 	_ Latency = (*Matrix)(nil)
 	_ Latency = (*Internet)(nil)
+	_ Latency = (*Space)(nil)
 )

@@ -28,7 +28,7 @@ type Scenario struct {
 	JoinInterval time.Duration // between two joins of start: join; default 100ms
 	Crash        string        // machine: it falls silent and loses what was not synced (default); process: calls are refused, the disk has all
 
-	Node     node.Config // default: that of chordd
+	Node     node.Config // default: that of chordd, but FingerCandidates is 1
 	Network  Network
 	Disk     Disk
 	Gossip   Gossip
@@ -62,8 +62,8 @@ type Disk struct {
 
 // LatencySpec names a latency model. All times are one way; only matrix files hold round trips.
 type LatencySpec struct {
-	Model string        // constant, uniform, exponential, internet or matrix; default internet
-	Mean  time.Duration // of constant and exponential; default 50ms
+	Model string        // constant, uniform, exponential, space, internet or matrix; default internet
+	Mean  time.Duration // of constant, exponential and space; default 50ms
 	Min   time.Duration // of uniform
 	Max   time.Duration // of uniform
 	File  string        // of matrix, relative to the scenario file: round trips in ms, see ReadMatrix
@@ -74,6 +74,7 @@ const (
 	LatencyConstant    = "constant"
 	LatencyUniform     = "uniform"
 	LatencyExponential = "exponential"
+	LatencySpace       = "space"
 	LatencyInternet    = "internet"
 	LatencyMatrix      = "matrix"
 )
@@ -221,6 +222,6 @@ func DefaultScenario() Scenario {
 	return Scenario{
 		Seed: 1, Nodes: 100, VNodes: 1, Groups: 1, Duration: 10 * time.Minute, Series: 10 * time.Second,
 		Start: StartIdeal, JoinInterval: 100 * time.Millisecond, Crash: CrashMachine,
-		Node: node.DefaultConfig(), Network: Network{Latency: LatencySpec{Model: LatencyInternet}}, Gossip: DefaultGossip(),
+		Node: defaultConfig(), Network: Network{Latency: LatencySpec{Model: LatencyInternet}}, Gossip: DefaultGossip(),
 	}
 }

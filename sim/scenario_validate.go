@@ -153,9 +153,9 @@ func (v *validator) nodeConfig(c node.Config) {
 func (v *validator) network(n Network) {
 	const path = "network.latency"
 	l := n.Latency
-	if v.oneOf(path+".model", l.Model, LatencyConstant, LatencyUniform, LatencyExponential, LatencyInternet, LatencyMatrix) {
+	if v.oneOf(path+".model", l.Model, LatencyConstant, LatencyUniform, LatencyExponential, LatencySpace, LatencyInternet, LatencyMatrix) {
 		fields := map[string][]string{
-			LatencyConstant: {"mean"}, LatencyExponential: {"mean"}, LatencyUniform: {"min", "max"}, LatencyMatrix: {"file"},
+			LatencyConstant: {"mean"}, LatencyExponential: {"mean"}, LatencySpace: {"mean"}, LatencyUniform: {"min", "max"}, LatencyMatrix: {"file"},
 		}[l.Model]
 		v.only(path, "model: "+l.Model, l, append([]string{"model"}, fields...)...)
 	}

@@ -48,6 +48,9 @@ func Swarm(s Scenario, seed uint64) Scenario {
 			}
 		}
 	}
+	if keep() {
+		s.Node.FingerCandidates, s.Node.FingerBase = 1+r.IntN(s.Node.Successors), 2<<r.IntN(4)
+	}
 	return s
 }
 

@@ -123,6 +123,27 @@ func (w *World) Bootstrap(n int) error {
 	return nil
 }
 
+// Acquaint lets the processes, which must be one ideal ring, know of each other's distance what they would find out in the end: see
+// node.Process.Acquaint. The latency must be one that leaves nothing to chance.
+func (w *World) Acquaint() error {
+	var refs []ring.Ref
+	for _, h := range w.hosts {
+		refs = append(refs, h.process.Nodes()...)
+	}
+	members, err := node.NewMembership(refs)
+	if err != nil {
+		return err
+	}
+	for _, h := range w.hosts {
+		h.process.Acquaint(members, func(to ring.Ref) time.Duration {
+			number, _ := numberOf(to.Addr)
+			here, there := int(h.number), int(number)
+			return w.options.Latency.OneWay(here, there, nil) + w.options.Latency.OneWay(there, here, nil)
+		})
+	}
+	return nil
+}
+
 // Host returns a host by its number.
 func (w *World) Host(number int) *Host { return w.hosts[number] }
 

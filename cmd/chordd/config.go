@@ -21,12 +21,14 @@ type Config struct {
 	Join      []string // HOST:PORT of members, or sources of those (source.go)
 	Bootstrap int      // processes that a new ring waits for; 0: does not bootstrap with others
 
-	Gossip          string // HOST:PORT; empty: the listen address with the next port; "off": none
-	GossipAdvertise string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
-	RoutingPeers    int
-	Zone            string
-	Minority        string        // serve or refuse
-	ForgetDead      time.Duration // how long a dead process counts as a member
+	Gossip           string // HOST:PORT; empty: the listen address with the next port; "off": none
+	GossipAdvertise  string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
+	RoutingPeers     int
+	FingerBase       int
+	FingerCandidates int
+	Zone             string
+	Minority         string        // serve or refuse
+	ForgetDead       time.Duration // how long a dead process counts as a member
 
 	Data  string // directory
 	Store string // pebble or memory
@@ -80,6 +82,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: fmt.Sprintf("127.0.0.1:%d", defaultPort), Data: "./chord-data", Store: storePebble, Sync: "always",
 		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
+		FingerBase: n.FingerBase, FingerCandidates: n.FingerCandidates,
 		Minority: minorityRefuse, ForgetDead: n.ForgetDead,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
 		RepairEvery: n.RepairInterval, RepairRate: n.RepairRate, ScrubEvery: store.DefaultPebbleOptions().ScrubInterval,
@@ -94,6 +97,7 @@ func (c Config) nodeConfig() node.Config {
 	n.Replicas, n.WriteQuorum, n.ReadQuorum, n.Successors = c.Replicas, c.WriteQuorum, c.ReadQuorum, c.Successors
 	n.MaxKeyBytes, n.MaxValueBytes, n.RoutingPeers = c.MaxKeyBytes, c.MaxValueBytes, c.RoutingPeers
 	n.RepairInterval, n.RepairRate = c.RepairEvery, c.RepairRate
+	n.FingerBase, n.FingerCandidates = c.FingerBase, c.FingerCandidates
 	n.ServeMinority, n.ForgetDead = c.Minority == minorityServe, c.ForgetDead
 	return n
 }

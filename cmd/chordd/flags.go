@@ -42,6 +42,10 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"--advertise and the port of --gossip)")
 	f.IntVar(&cfg.RoutingPeers, "routing-peers", d.RoutingPeers, "`N` other processes that lookups know by gossip, so that one call finds the owner; in larger "+
 		"rings they are more fingers. 0: lookups go by the fingers alone")
+	f.IntVar(&cfg.FingerBase, "finger-base", d.FingerBase, "`B`, a power of two from 2 to 256: B-1 fingers for each digit of a distance, so that lookups by fingers take "+
+		"fewer calls and more fingers are kept up to date")
+	f.IntVar(&cfg.FingerCandidates, "finger-candidates", d.FingerCandidates, "`N` nodes, of which each finger is the one that answers soonest; 1: the first, whatever "+
+		"its distance")
 	f.Var(newChoice(&cfg.Minority, minorityRefuse, minorityServe), "minority", "what to do with writes by quorum while more than half of the processes "+
 		"are dead by gossip: refuse, because they may be a ring of their own, or serve")
 	f.DurationVar(&cfg.ForgetDead, "forget-dead", d.ForgetDead, "how long a process that died counts as a member for that, unless a new one takes its place "+

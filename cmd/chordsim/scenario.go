@@ -81,7 +81,7 @@ var fields = []struct{ flag, path, usage string }{
 	{"nodes", "nodes", "`number` of processes"},
 	{"vnodes", "vnodes", "`number` of ring nodes of each process"},
 	{"duration", "duration", "virtual `time` to simulate, such as 90s or 6h"},
-	{"latency", "network.latency.model", "`model` of the network: constant, uniform, exponential, internet or matrix"},
+	{"latency", "network.latency.model", "`model` of the network: constant, uniform, exponential, space, internet or matrix"},
 	{"loss", "network.loss", "`probability` that a message is lost"},
 	{"successors", "node.successors", "`length` of the successor lists"},
 	{"gossip", "gossip.on", "`true`: processes hear who is alive, and lookups take one call"},
@@ -97,7 +97,7 @@ func (f *scenarioFlags) add(cmd *cobra.Command, set string) {
 	fl.StringVar(&f.lookups, "lookups", "", "`rate` of lookups per second over all nodes, where no SCENARIO says it (default 10)")
 	fl.StringVar(&f.style, "style", "", "`style` of all lookups: iterative, the one who asks calls each node, or recursive, each node calls the next")
 	fl.StringArrayVar(&f.set, "set", nil, set)
-	cli.CompleteWith(cmd, "latency", sim.LatencyConstant, sim.LatencyUniform, sim.LatencyExponential, sim.LatencyInternet, sim.LatencyMatrix)
+	cli.CompleteWith(cmd, "latency", sim.LatencyConstant, sim.LatencyUniform, sim.LatencyExponential, sim.LatencySpace, sim.LatencyInternet, sim.LatencyMatrix)
 	cli.CompleteWith(cmd, "style", node.Iterative.String(), node.Recursive.String())
 }
 

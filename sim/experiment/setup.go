@@ -11,10 +11,10 @@ import (
 )
 
 // routing returns the settings of a node that only routes, as in the papers: one replica, so that no data and no repair is on the
-// network.
+// network, and fingers that are the first of their intervals.
 func routing(successors int) node.Config {
 	c := node.DefaultConfig()
-	c.Successors = successors
+	c.Successors, c.FingerCandidates = successors, 1
 	c.Replicas, c.WriteQuorum, c.ReadQuorum = 1, 1, 1
 	return c
 }
