@@ -12,13 +12,17 @@ import (
 const (
 	perProcess   = 1900 // for the host and its process
 	perRingNode  = 2300
-	perSuccessor = 25  // for each entry of a successor list
-	perRecord    = 400 // for each stored record, besides its value
+	perSuccessor = 25   // for each entry of a successor list
+	perTable     = 2500 // for the round trips to candidates for fingers, of a process that chooses among 16
+	perRecord    = 400  // for each stored record, besides its value
 )
 
 // EstimateMemory returns about how many bytes a run of the scenario takes at least: its processes and the records that they store.
 func (s Scenario) EstimateMemory() int {
-	processes := s.Nodes
+	processes, process := s.Nodes, perProcess+s.VNodes*(perRingNode+s.Node.Successors*perSuccessor)
+	if s.Node.FingerCandidates > 1 {
+		process += perTable
+	}
 	keys, value := 0, 0
 	for _, c := range s.Churn {
 		processes += c.Count
@@ -28,7 +32,7 @@ func (s Scenario) EstimateMemory() int {
 			keys, value = max(keys, w.Keys), max(value, w.ValueBytes, defaultValueBytes)
 		}
 	}
-	return processes*(perProcess+s.VNodes*(perRingNode+s.Node.Successors*perSuccessor)) + keys*s.Node.Replicas*(perRecord+value)
+	return processes*process + keys*s.Node.Replicas*(perRecord+value)
 }
 
 // memoryProblems reports a scenario that is too large for the memory that it may take.

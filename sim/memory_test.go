@@ -10,10 +10,14 @@ import (
 
 // The estimate is near what a run takes, whatever the shape of the processes.
 func TestEstimateMemory(t *testing.T) {
-	for _, shape := range []struct{ nodes, vnodes, successors int }{{2000, 1, 16}, {2000, 1, 40}, {400, 8, 16}} {
+	for _, shape := range []struct{ nodes, vnodes, successors, candidates int }{{2000, 1, 16, 1}, {2000, 1, 40, 1}, {400, 8, 16, 1}, {2000, 1, 16, 16}} {
 		s := DefaultScenario()
 		s.Nodes, s.VNodes, s.Node.Successors = shape.nodes, shape.vnodes, shape.successors
+		s.Node.FingerCandidates = shape.candidates
 		s.Duration, s.Series = 40*time.Second, 40*time.Second
+		if shape.candidates > 1 {
+			s.Duration, s.Series = 5*time.Minute, 5*time.Minute // they are measured a few at a time
+		}
 		s.Node.StabilizeInterval, s.Node.FixFingersInterval = 10*time.Second, 10*time.Second
 		before := liveHeap()
 		var world *World
