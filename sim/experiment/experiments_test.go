@@ -87,6 +87,7 @@ func TestReproducible(t *testing.T) {
 		"path-length":           {"nodes": "64", "least-lookups": "1000"},
 		"simultaneous-failures": {"nodes": "100", "lookups": "200", "rings": "2", "failures": "0.3"},
 		"churn-ton":             {"nodes": "60", "duration": "300s", "warmup": "10s"},
+		"stretch":               {"nodes": "100", "lookups": "100", "networks": "space"},
 		"partition-heal":        {"nodes": "30", "cut": "20s", "keys": "50", "splits": "70/30"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +126,7 @@ func TestBadSettings(t *testing.T) {
 		{"partition-heal", "splits", "a/b"},
 		{"partition-heal", "splits", "100/0"},
 		{"sessions", "models", "eternal"},
+		{"stretch", "networks", "ether"},
 	} {
 		e := experiment.Find(c.name)
 		p, err := e.Defaults(true).With(c.key, c.value)

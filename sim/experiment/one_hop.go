@@ -126,11 +126,20 @@ func measureHops(ctx context.Context, p Params, nodes int, session time.Duration
 
 // roundTrip returns the round trip between a process and the owner that its lookup found, 0 if that is itself. The models ask nobody for chance.
 func roundTrip(l sim.Latency, from int, owner ring.Ref) time.Duration {
-	to, err := strconv.Atoi(strings.TrimPrefix(owner.Addr, "n"))
-	if err != nil || to == from {
+	to := hostOf(owner)
+	if to == from {
 		return 0
 	}
 	return l.OneWay(from, to, nil) + l.OneWay(to, from, nil)
+}
+
+// hostOf returns the number of the host of a node of a simulation.
+func hostOf(n ring.Ref) int {
+	number, err := strconv.Atoi(strings.TrimPrefix(n.Addr, "n"))
+	if err != nil {
+		panic(err)
+	}
+	return number
 }
 
 // gossipBytes returns what memberlist sends per node and second at most, by the model of p2psim, with so many changes a second.

@@ -7,6 +7,7 @@ func All() []*Experiment {
 	return []*Experiment{
 		loadBalance(),
 		pathLengths(),
+		stretch(),
 		simultaneousFailures(),
 		churnToN(),
 		churnSIGCOMM(),
