@@ -114,3 +114,15 @@ func benchState(n, r int) *ring.State {
 	s.Ideal(members)
 	return s
 }
+
+// BenchmarkRouteNear is BenchmarkRoute by toll.
+func BenchmarkRouteNear(b *testing.B) {
+	s, ids := benchState(1000, 16), randomIDs(256)
+	toll := func(r ring.Ref) float64 { return 1 + float64(r.ID[0]) }
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		s.RouteNear(ids[i&255], nil, toll)
+		i++
+	}
+}

@@ -22,7 +22,7 @@ type way struct {
 // closest to x.
 func (s *State) cheapest(x ID, avoid func(ID) bool, toll Toll) []Ref {
 	var room [maxAlternatives]way
-	ways, usual := room[:0], s.usualToll(toll)
+	ways, usual, hops := room[:0], s.usualToll(toll), s.hopsOver()
 	for _, table := range [2][]Ref{s.fingers, s.succs} {
 		for i := len(table) - 1; i >= 0; i-- {
 			n := table[i]
@@ -33,7 +33,7 @@ func (s *State) cheapest(x ID, avoid func(ID) bool, toll Toll) []Ref {
 			if cost == 0 {
 				cost = usual
 			}
-			ways = insertWay(ways, way{n, cost + patience*usual*s.hops(Distance(n.ID, x))})
+			ways = insertWay(ways, way{n, cost + patience*usual*hops(Distance(n.ID, x))})
 		}
 	}
 	nodes := make([]Ref, len(ways))
@@ -75,14 +75,20 @@ func (s *State) usualToll(toll Toll) float64 {
 	return 0
 }
 
-// hops estimates how many hops a lookup makes over a distance, the one to the owner included, if all lists reach as far as this one: one within their reach, and
-// (b-1)/b for each digit of base b beyond it [ToN, section IV-E; Li et al., INFOCOM 2005].
-func (s *State) hops(distance ID) float64 {
+// hopsOver returns an estimate of the hops that a lookup makes over a distance, the one to the owner included, if all lists reach as far as this one: one within their
+// reach, and (b-1)/b for each digit of base b beyond it [ToN, section IV-E; Li et al., INFOCOM 2005].
+func (s *State) hopsOver() func(distance ID) float64 {
 	const justBeyond = 1.7 // fitted to greedy routing
-	times := distance.float() / Distance(s.self.ID, s.Reach()).float()
-	if times <= 1 {
-		return 1
+	reach := Distance(s.self.ID, s.Reach()).float()
+	base, digit := float64(int(2)<<s.extra), float64(1+s.extra)
+	perDoubling := (1 - 1/base) / digit
+	return func(distance ID) float64 {
+		times := distance.float() / reach
+		if times <= 1 {
+			return 1
+		}
+		fraction, exponent := math.Frexp(times)
+		doublings := float64(exponent) + 2*fraction - 2 // the logarithm, straight between powers of two: it is no better an estimate than that
+		return justBeyond + perDoubling*doublings
 	}
-	digit := float64(1 + s.extra)
-	return justBeyond + (1-math.Exp2(-digit))/digit*math.Log2(times)
 }

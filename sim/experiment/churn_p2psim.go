@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -26,10 +27,11 @@ func churnP2PSim() *Experiment {
 			"sends, 20 for a message and 4 for each node named in it; the performance is the median latency of successful lookups. The interval of " +
 			"stabilization and of looking up fingers is swept.\n\n" +
 			"Differs from the paper: the network is the Internet-like model (median round trip 140 ms; King's, which p2psim used, 156 ms); a " +
-			"call's time-out is the mean of the peer's round trips plus four deviations instead of three round trips; there, lookups are forwarded from node to node and fingers are chosen by " +
-			"proximity, ours are asked for one after the other and fingers are where the table says. Our nodes also greet strangers every 15 s, to find " +
-			"lost rings, which the cost contains.",
+			"call's time-out is the mean of the peer's round trips plus four deviations instead of three round trips. There, lookups are forwarded from node to node and fingers are chosen by " +
+			"proximity, as ours are the near way; the plain way is that of the other experiments, iterative lookups over fingers that are where the table says. Our nodes also greet strangers " +
+			"every 15 s, to find lost rings, which the cost contains.",
 		Params: []Param{
+			{"ways", "plain: iterative lookups over the first nodes of finger intervals; near: recursive ones, each finger the nearest of 16", []string{wayPlain, wayNear}, []string{wayPlain, wayNear}},
 			{"intervals", "between two stabilizations, and two lookups of fingers", seconds(4, 9, 18, 36, 72, 144, 288, 576), seconds(18, 144)},
 			{"nodes", "of which half are members at a time", 1024, 256},
 			{"session", "mean time that a node is a member, and that it is away", time.Hour, time.Hour},
@@ -41,6 +43,12 @@ func churnP2PSim() *Experiment {
 	}
 }
 
+// The ways of lookups.
+const (
+	wayPlain = "plain"
+	wayNear  = "near"
+)
+
 func seconds(list ...int) (intervals []time.Duration) {
 	for _, s := range list {
 		intervals = append(intervals, time.Duration(s)*time.Second)
@@ -49,15 +57,24 @@ func seconds(list ...int) (intervals []time.Duration) {
 }
 
 func runChurnP2PSim(ctx context.Context, p Params, progress *Progress) (*Report, error) {
-	intervals := p.Durations("intervals")
-	runs, err := grid(ctx, p, progress, "interval", len(intervals), func(i int) sim.Scenario {
+	intervals, ways := p.Durations("intervals"), p.Texts("ways")
+	for _, way := range ways {
+		if way != wayPlain && way != wayNear {
+			return nil, fmt.Errorf("way %q: want %s or %s", way, wayPlain, wayNear)
+		}
+	}
+	runs, err := grid(ctx, p, progress, "interval", len(ways)*len(intervals), func(i int) sim.Scenario {
 		s := onOff(p.Int("nodes"), sim.Distribution{Kind: sim.DistExponential, Mean: p.Duration("session")}, p.Duration("duration"))
 		s.Name = "churn-p2psim"
-		s.Node.StabilizeInterval, s.Node.FixFingersInterval = intervals[i], intervals[i]
+		interval := intervals[i%len(intervals)]
+		s.Node.StabilizeInterval, s.Node.FixFingersInterval = interval, interval
 		s.Workload = []sim.Workload{{Op: sim.OpLookup, Rate: p.Float("lookups"), Per: sim.PerNode, Timeout: 4 * time.Second, Retries: 100}}
+		if ways[i/len(intervals)] == wayNear {
+			s.Node.FingerCandidates, s.Workload[0].Style = 16, node.Recursive.String()
+		}
 		return s
 	})
-	return reportOf(runs, func(r *Report) { reportChurnP2PSim(r, intervals, runs) }), err
+	return reportOf(runs, func(r *Report) { reportChurnP2PSim(r, ways, intervals, runs) }), err
 }
 
 // onOff returns the scenario of p2psim without lookups: nodes that route only, members for a time of the distribution and then away for such a time,
@@ -73,8 +90,9 @@ func onOff(nodes int, d sim.Distribution, duration time.Duration) sim.Scenario {
 	return s
 }
 
-func reportChurnP2PSim(r *Report, intervals []time.Duration, runs [][]churnPoint) {
+func reportChurnP2PSim(r *Report, ways []string, intervals []time.Duration, runs [][]churnPoint) {
 	t := r.AddTable("churn", "Latency and cost by the interval of stabilization, session and absence exponential",
+		Column{Name: "way", Of: Given, Doc: "of lookups"},
 		Column{Name: "interval", Unit: "s", Of: Given, Doc: "between two stabilizations, and two lookups of fingers"},
 		Column{Name: "bytes", Unit: "B/node/s", Digits: 1, Doc: "sent per live node, lookups included"},
 		Column{Name: "search", Unit: "B/node/s", Digits: 1, Doc: "of these, to find lost rings, about: measured over the whole run"},
@@ -91,20 +109,24 @@ func reportChurnP2PSim(r *Report, intervals []time.Duration, runs [][]churnPoint
 	)
 	f := r.AddFigure("cost", "Latency against cost",
 		Axis{Label: "bytes per node and second", Log: true}, Axis{Label: "median latency [ms]", FromZero: true})
-	ours := f.AddLine("iterative, no proximity (ours)", Ours, Curve)
+	lines := map[string]*Line{}
+	for _, way := range ways {
+		lines[way] = f.AddLine(way+" (ours)", Ours, Curve)
+	}
 	f.AddLine("p2psim's Chord, base 2", Paper, Dots).Add(infocomBytes, milli(infocomMedian))
 	best, failed := math.NaN(), math.NaN() // of the settings that cost no more than the paper's
-	for i, interval := range intervals {
+	for i := range runs {
 		if len(runs[i]) == 0 {
 			continue
 		}
+		way, interval := ways[i/len(intervals)], intervals[i%len(intervals)]
 		bytes := across(runs[i], func(pt churnPoint) float64 { return pt.Bytes })
 		median := milliseconds(runs[i], func(pt churnPoint) time.Duration { return pt.P50 })
 		failures := across(runs[i], func(pt churnPoint) float64 { return pt.bad() / 1e4 })
 		if bytes.Mean <= infocomBytes && !(best <= median.Mean) {
 			best, failed = median.Mean, failures.Mean
 		}
-		t.Add(interval, bytes, across(runs[i], func(pt churnPoint) float64 { return pt.Bytes * pt.Search }), median,
+		t.Add(way, interval, bytes, across(runs[i], func(pt churnPoint) float64 { return pt.Bytes * pt.Search }), median,
 			milliseconds(runs[i], func(pt churnPoint) time.Duration { return pt.Mean }),
 			milliseconds(runs[i], func(pt churnPoint) time.Duration { return pt.P99 }),
 			across(runs[i], func(pt churnPoint) float64 { return pt.Hops.Mean() }),
@@ -112,7 +134,7 @@ func reportChurnP2PSim(r *Report, intervals []time.Duration, runs [][]churnPoint
 			total(runs[i], churnPoint.lookups),
 			total(runs[i], func(pt churnPoint) int { return pt.Wrong }), total(runs[i], func(pt churnPoint) int { return pt.Failed }),
 			failures, across(runs[i], func(pt churnPoint) float64 { return pt.Live }))
-		ours.AddEstimate(bytes.Mean, median)
+		lines[way].AddEstimate(bytes.Mean, median)
 	}
 	compareP2PSim(r, best, failed)
 }
