@@ -10,7 +10,7 @@ import (
 
 // Swarm returns the scenario with a seed, and with its rates drawn from that seed as well: each kind of churn, fault and workload may be missing, or be
 // up to three times as frequent, long or likely, or as little. A bug that needs much of one thing and nothing of another is found so and not by many seeds
-// of one mixture (Groce et al., "Swarm testing", ISSTA 2012). The result is a scenario like any other: its text says what was drawn.
+// of one mixture (Groce et al., "Swarm testing", ISSTA 2012). In most, fingers are chosen by proximity and have another base. The result is a scenario like any other: its text says what was drawn.
 func Swarm(s Scenario, seed uint64) Scenario {
 	r := NewRand(seed, "swarm", 0)
 	s.Seed = seed
