@@ -171,7 +171,7 @@ func TestTogetherWithASilentReplica(t *testing.T) {
 			for i, o := range c.together(procs[0], ops) {
 				op, limit := ops[i], 3*delay
 				if op.Kind == node.OpGet {
-					limit += c.cfg.HedgeDelay + c.cfg.HedgeDelay/16
+					limit += c.cfg.HedgeDelay
 				}
 				switch {
 				case op.Level == node.LevelAll && o.Err == nil:

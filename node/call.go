@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"sync/atomic"
@@ -268,41 +269,36 @@ func (p *Process) applyAt(to ring.Ref, records []Record) ([]Version, error) {
 	return versions, p.judgeRecords(to, p.patient.timeout, err)
 }
 
-// fetchFrom is callFetch for the data path, with a hasty or the patient deadline.
-func (p *Process) fetchFrom(to ring.Ref, wants []Want, by *deadlines) ([]Found, error) {
+// fetchFrom is callFetch for the data path.
+func (p *Process) fetchFrom(to ring.Ref, wants []Want) ([]Found, error) {
 	began := p.rt.Now()
-	found, err := p.peers.Fetch(by.get(p), to, wants)
+	found, err := p.peers.Fetch(p.patient.get(p), to, wants)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		p.trips.observe(to.Addr, p.rt.Now().Sub(began))
 	}
-	return found, p.judgeRecords(to, by.timeout, err)
+	return found, p.judgeRecords(to, p.patient.timeout, err)
 }
 
-// hasten returns the deadline of a first attempt to read from replicas: at least HedgeDelay, and what an answer in twenty takes, about.
-func (p *Process) hasten(replicas []ring.Ref) *deadlines {
-	var late time.Duration
-	for _, r := range replicas {
-		e := p.trips.of(r.Addr)
-		late = max(late, e.mean()+2*e.dev())
-	}
-	for i := range p.hasty {
-		if d := &p.hasty[i]; d.timeout >= late && d.timeout > 0 {
-			return d
-		}
-	}
-	return &p.patient
-}
-
-// nearest returns replicas in the order in which they answer, as far as their round trips differ by a factor of two; unknown ones come first.
+// nearest returns replicas in the order in which they answer, as far as their round trips differ by a fifth or more, unknown ones last.
 func (p *Process) nearest(replicas []ring.Ref) []ring.Ref {
-	rank := func(r ring.Ref) int { return bits.Len64(uint64(p.trips.of(r.Addr).mean() / time.Millisecond)) }
-	byRank := func(a, b ring.Ref) int { return rank(a) - rank(b) }
-	if slices.IsSortedFunc(replicas, byRank) {
+	byDistance := func(a, b ring.Ref) int { return p.distance(a) - p.distance(b) }
+	if slices.IsSortedFunc(replicas, byDistance) {
 		return replicas
 	}
 	replicas = slices.Clone(replicas)
-	slices.SortStableFunc(replicas, byRank)
+	slices.SortStableFunc(replicas, byDistance)
 	return replicas
+}
+
+// distance returns how far a peer is, in steps: one of a millisecond, and four to each doubling from eight on.
+func (p *Process) distance(r ring.Ref) int {
+	e := p.trips.of(r.Addr)
+	if e == 0 {
+		return math.MaxInt
+	}
+	ms := uint64(e.mean() / time.Millisecond)
+	fold := max(bits.Len64(ms)-3, 0)
+	return fold<<2 + int(ms>>fold)
 }
 
 func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (found []Found, err error) {
@@ -314,10 +310,14 @@ func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (fou
 }
 
 func (p *Process) callDigest(ctx context.Context, to ring.Ref, arcs []ring.Arc) (sums []Summary, err error) {
+	began := p.rt.Now()
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		sums, err = p.peers.Digest(ctx, to, arcs)
 		return err
 	})
+	if err == nil && p.trips.of(to.Addr) == 0 { // an owner may have no other reason to call a replica before the first read
+		p.trips.observe(to.Addr, p.rt.Now().Sub(began))
+	}
 	return sums, err
 }
 

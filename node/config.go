@@ -37,7 +37,7 @@ type Config struct {
 	RingTimeout        time.Duration // deadline of a call to a peer that never waits for a third one; only who misses this one is suspect
 	MinTimeout         time.Duration // how much longer than usual for the peer the answer to a first attempt may take, or four deviations; RingTimeout: there is one attempt
 	ReplicaTimeout     time.Duration // deadline of a call that reads or writes records at a replica
-	HedgeDelay         time.Duration // after which a read asks the other replicas too, or later if those that it asked are far away
+	HedgeDelay         time.Duration // how much longer than usual for those that it asked a read waits before it asks another replica too, or three deviations
 	SuspectTime        time.Duration // how long a process that did not answer is asked last
 	PinTime            time.Duration // how long a process keeps what it has let others compare with, because they may drop theirs
 	MaxHops            int           // calls that a lookup makes before it gives up
@@ -55,7 +55,7 @@ func DefaultConfig() Config {
 		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, RepairArcs: 2, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
 		RingTimeout: time.Second, MinTimeout: 100 * time.Millisecond, ReplicaTimeout: 2 * time.Second,
-		HedgeDelay: 100 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
+		HedgeDelay: 10 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
 		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
 		MaxClockAhead: 500 * time.Millisecond,
 	}

@@ -33,7 +33,6 @@ type Process struct {
 	clock     clock
 	requests  atomic.Pointer[window]
 	forwarded atomic.Pointer[passed]
-	hasty     [4]deadlines // of a read's first attempt: HedgeDelay, twice that and so on while it is less than RingTimeout
 	patient   deadlines    // of reads and writes at replicas
 	sending   atomic.Int32 // queries that tasks are sending on
 	verifying atomic.Bool  // a process that is late with an answer about records is being asked whether it is there
@@ -65,11 +64,6 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
 	p.patient.timeout = cfg.ReplicaTimeout
-	for i := range p.hasty {
-		if d := cfg.HedgeDelay << i; i == 0 || d < cfg.RingTimeout {
-			p.hasty[i].timeout = d
-		}
-	}
 	if y, ok := rt.(Yielder); ok {
 		p.yield = y.Yield
 	}

@@ -141,7 +141,7 @@ func (q *quorumRead) fail(from ring.Ref, err error) {
 	q.failures = append(q.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-// askFirst asks just as many replicas as are needed, the first ones. If one fails or hesitates, that is left to askRest.
+// askFirst asks just as many replicas as are needed, the nearest ones, and another whenever one of them fails or hesitates. If all do, that is left to askRest.
 func (p *Process) askFirst(reads []*quorumRead, need int) {
 	missing := 0
 	for _, q := range reads {
@@ -151,8 +151,8 @@ func (p *Process) askFirst(reads []*quorumRead, need int) {
 		return
 	}
 	replicas := p.trusted(p.nearest(reads[0].group[1:]))
-	replicas = replicas[:min(missing, len(replicas))]
-	p.ask(reads, replicas, p.hasten(replicas), missing)
+	a := p.poll(reads, replicas, missing)
+	p.hedge(p.ctx, len(replicas), missing, p.late(replicas[:min(missing, len(replicas))]), a.ask, a.add)
 }
 
 // askRest asks the replicas that have not answered.
@@ -161,47 +161,63 @@ func (q *quorumRead) askRest(need int) {
 	rest := slices.DeleteFunc(slices.Clone(q.group[1:]), func(r ring.Ref) bool {
 		return slices.ContainsFunc(q.answers, func(a answer) bool { return a.from == r })
 	})
-	p.ask([]*quorumRead{q}, p.trusted(p.nearest(rest)), &p.patient, need-len(q.answers))
+	a := p.poll([]*quorumRead{q}, rest, need-len(q.answers))
+	p.rt.Gather(len(rest), a.ask, nil, a.add)
 }
 
 // consult asks everybody who may have been a replica while the arc is not settled.
 func (q *quorumRead) consult() {
 	p := q.n.p
 	replicas := slices.DeleteFunc(q.s.view.Candidates(p.cfg.Replicas)[1:], p.suspected)
-	p.ask([]*quorumRead{q}, replicas, &p.patient, len(replicas))
+	a := p.poll([]*quorumRead{q}, replicas, len(replicas))
+	p.rt.Gather(len(replicas), a.ask, nil, a.add)
 }
 
-// ask asks replicas at once, about the keys of all reads, and waits for so many answers. A read that is not mentioned in an answer, because that
-// would have been too long, has none.
-func (p *Process) ask(reads []*quorumRead, replicas []ring.Ref, by *deadlines, enough int) {
+// poll is a question to replicas about the keys of reads, until so many have answered. A read that is not mentioned in an answer, because that would have
+// been too long, has none.
+type poll struct {
+	p        *Process
+	reads    []*quorumRead
+	replicas []ring.Ref
+	wants    []Want
+	found    [][]Found // by replica
+	missing  int       // answers
+}
+
+func (p *Process) poll(reads []*quorumRead, replicas []ring.Ref, enough int) *poll {
 	wants := make([]Want, len(reads))
 	for i, q := range reads {
 		wants[i] = Want{Key: q.Key, Have: q.newest.Version}
 	}
-	found := make([][]Found, len(replicas))
-	p.rt.Gather(len(replicas), func(i int) (err error) {
-		if found[i], err = p.fetchFrom(replicas[i], wants, by); err == nil {
-			err = aboutAll(wants, found[i])
-		}
-		return err
-	}, nil, func(i int, err error) bool {
-		for j, q := range reads {
-			switch {
-			case err != nil:
-				q.fail(replicas[i], err)
-			case j < len(found[i]):
-				f := &found[i][j]
-				if f.Version == wants[j].Have {
-					f.Record.Version = f.Version // it was left out
-				}
-				q.add(replicas[i], f.Record, !f.Version.IsZero())
+	return &poll{p, reads, replicas, wants, make([][]Found, len(replicas)), enough}
+}
+
+// ask asks a replica, by number.
+func (a *poll) ask(i int) (err error) {
+	if a.found[i], err = a.p.fetchFrom(a.replicas[i], a.wants); err == nil {
+		err = aboutAll(a.wants, a.found[i])
+	}
+	return err
+}
+
+// add counts the outcome for each of the reads.
+func (a *poll) add(i int, err error) (enough bool) {
+	for j, q := range a.reads {
+		switch {
+		case err != nil:
+			q.fail(a.replicas[i], err)
+		case j < len(a.found[i]):
+			f := &a.found[i][j]
+			if f.Version == a.wants[j].Have {
+				f.Record.Version = f.Version // it was left out
 			}
+			q.add(a.replicas[i], f.Record, !f.Version.IsZero())
 		}
-		if err == nil {
-			enough--
-		}
-		return enough <= 0
-	})
+	}
+	if err == nil {
+		a.missing--
+	}
+	return a.missing <= 0
 }
 
 // aboutAll returns an error unless an answer is about what was asked for, or the first part of it.

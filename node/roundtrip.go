@@ -18,8 +18,8 @@ type roundTrips struct {
 // tripRow is the places that a peer can have: one cache line of estimates. A table grows when one of its rows is full.
 type tripRow [8]atomic.Uint64
 
-// mostTrips is how many rows a table has at most.
-const mostTrips = 128
+// mostTrips is how many rows a table has at most: 32 KB, with places for as many peers as there are in the routing table.
+const mostTrips = 512
 
 // estimate is what is known of one peer: 24 bits of the hash of its address, then mean and deviation in 20 bits each, in units of tripUnit. Zero is none.
 type estimate uint64
@@ -88,26 +88,38 @@ func (t *roundTrips) of(addr string) estimate {
 }
 
 // observe takes note of how long a peer took to answer.
-func (t *roundTrips) observe(addr string, rtt time.Duration) {
+func (t *roundTrips) observe(addr string, rtt time.Duration) { t.note(addr, rtt, true) }
+
+// glimpse is observe for one of very many peers, whoever they are: it takes the place of nobody else.
+func (t *roundTrips) glimpse(addr string, rtt time.Duration) { t.note(addr, rtt, false) }
+
+func (t *roundTrips) note(addr string, rtt time.Duration, evicts bool) {
 	if rtt < 0 {
 		return // the clock was set back
 	}
 	hash := tripHash(addr)
+	e, place := t.place(hash)
+	switch {
+	case e != 0:
+		place.CompareAndSwap(uint64(e), uint64(e.observe(rtt))) // else another call was first: one is enough
+		return
+	case place == nil && !evicts:
+		return
+	case place == nil:
+		place = &rowOf(*t.table.Load(), hash)[hash>>21&7]
+	}
+	place.Store(uint64(newEstimate(hash, rtt, rtt/2)))
+}
+
+// place is findTrip in the table, which grows if all places of the peer are taken and it may.
+func (t *roundTrips) place(hash uint64) (estimate, *atomic.Uint64) {
+	// Bound: the table is larger each time around.
 	for rows := 1; ; rows *= 2 {
 		table := t.sized(rows)
-		e, place := findTrip(table, hash)
-		switch {
-		case e != 0:
-			place.CompareAndSwap(uint64(e), uint64(e.observe(rtt))) // else another call was first: one is enough
-			return
-		case place == nil && len(table) < mostTrips:
-			rows = len(table)
-			continue
-		case place == nil:
-			place = &rowOf(table, hash)[hash>>21&7]
+		rows = len(table)
+		if e, place := findTrip(table, hash); place != nil || rows >= mostTrips {
+			return e, place
 		}
-		place.Store(uint64(newEstimate(hash, rtt, rtt/2)))
-		return
 	}
 }
 

@@ -501,3 +501,42 @@ func (w *window) find(r RequestID) (Version, bool) {
 	}
 	return v, ok
 }
+
+// inbox hands the results of calls to the one task that waits for them.
+type inbox struct {
+	mu    sync.Mutex
+	ended []ended
+	wake  func() // nil: nobody waits
+}
+
+// ended is a call, by number, that has ended.
+type ended struct {
+	i   int
+	err error
+}
+
+// put adds a result and returns what wakes the task that waits for it.
+func (b *inbox) put(i int, err error) (wake func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = append(b.ended, ended{i, err})
+	wake, b.wake = b.wake, nil
+	if wake == nil {
+		return func() {}
+	}
+	return wake
+}
+
+// take returns the first result. If there is none, the next will call wake.
+func (b *inbox) take(wake func()) (i int, err error, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake = nil
+	if len(b.ended) == 0 {
+		b.wake = wake
+		return 0, nil, false
+	}
+	first := b.ended[0]
+	b.ended = b.ended[1:]
+	return first.i, first.err, true
+}
