@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -127,6 +128,10 @@ func (p *Process) HearAlive(ctx context.Context, nodes []ring.Ref) {
 		}
 	}
 }
+
+// HearRoundTrip takes in how long a probe of the process at an address, or something else as small that does not come this way, took there and back: as if it were a call of this
+// process that was answered.
+func (p *Process) HearRoundTrip(addr string, rtt time.Duration) { p.trips.glimpse(addr, rtt) }
 
 // closer returns those of the given nodes that lie next to n, between its predecessor and itself and between itself and its successor; zero
 // where there is none.

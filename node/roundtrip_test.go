@@ -72,6 +72,31 @@ func TestRoundTripsAreBounded(t *testing.T) {
 	}
 }
 
+// A glimpse of a peer counts as any other answer, but drives nobody out of a full table.
+func TestGlimpse(t *testing.T) {
+	var trips roundTrips
+	trips.glimpse("a", 10*time.Millisecond)
+	trips.observe("b", 10*time.Millisecond)
+	for range 50 {
+		trips.glimpse("b", 30*time.Millisecond)
+	}
+	trips.glimpse("c", -time.Second)
+	if a, b, c := trips.of("a").mean(), trips.of("b").mean(), trips.of("c"); a != 10*time.Millisecond || b < 29*time.Millisecond || c != 0 {
+		t.Errorf("got %v, %v and %v", a, b, c)
+	}
+	for i := range 100_000 {
+		trips.glimpse(fmt.Sprintf("10.0.%d.%d:7400", i/250, i%250), time.Second)
+	}
+	for addr, want := range map[string]time.Duration{"a": 10 * time.Millisecond, "b": trips.of("b").mean()} {
+		if got := trips.of(addr).mean(); got != want {
+			t.Errorf("%s has %v, want %v", addr, got, want)
+		}
+	}
+	if n := len(*trips.table.Load()); n > mostTrips {
+		t.Errorf("a table of %d rows", n)
+	}
+}
+
 func BenchmarkObserveRoundTrip(b *testing.B) {
 	var trips roundTrips
 	b.ReportAllocs()

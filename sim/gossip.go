@@ -13,7 +13,7 @@ import (
 
 // Gossip is what processes hear about each other, as rpc/gossip tells them of the members of its memberlist: a model of when each of them hears, for gossip among
 // so many, not the protocol itself. It is SWIM's (Das, Gupta, Motivala, DSN 2002) with memberlist's figures: a crash is noticed by a probe, objected to
-// by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. Each side of a partition (Net.Partition) takes
+// by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. Probes tell how far the others are. Each side of a partition (Net.Partition) takes
 // the other for dead, and when it is over somebody finds out who looks for those lost, which spreads. Blocks, mutes, loss and pauses hinder nobody.
 type Gossip struct {
 	On        bool
@@ -93,6 +93,7 @@ type gossiping struct {
 	Gossip
 	w      *World
 	rand   Rand
+	ways   Rand              // of the latency of probes
 	alive  []*member         // by what has been noticed, by identifier of the first node
 	latest map[int32]*member // by number of the host
 
@@ -109,6 +110,7 @@ type member struct {
 
 func (g *gossiping) init(w *World) {
 	g.Gossip, g.w, g.rand = w.options.Gossip, w, stream(w.options.Seed, "gossip", 0)
+	g.ways = stream(w.options.Seed, "probes", 0)
 	g.latest = make(map[int32]*member)
 }
 
@@ -130,6 +132,7 @@ func (g *gossiping) joined(h *Host) {
 		g.alive = slices.Insert(g.alive, at, m)
 	}
 	g.introduce(m, slices.Clone(g.alive))
+	g.probe(m, g.ways.IntN(len(g.alive)))
 	g.tell(m, 0, (*node.Process).HearAlive, m.isUp)
 	g.alarm(m)
 }
@@ -148,7 +151,25 @@ func (g *gossiping) begin(hosts []*Host) {
 	slices.SortFunc(g.alive, func(a, b *member) int { return a.nodes[0].ID.Compare(b.nodes[0].ID) })
 	for _, m := range g.alive {
 		g.introduce(m, g.alive)
+		g.probe(m, g.ways.IntN(len(g.alive)))
 	}
+}
+
+// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
+const probesAtOnce = 20
+
+// probe tells a member how long its next probes have taken, of one member after the other by identifier from the one that it begins with on.
+func (g *gossiping) probe(m *member, from int) {
+	hostRuntime{m.host}.AfterFunc(probesAtOnce*g.Probe, func() {
+		for range min(probesAtOnce, len(g.alive)) {
+			from = (from + 1) % len(g.alive)
+			o := g.alive[from]
+			if o.up && o != m && g.w.net.Reaches(m.host, o.host) && g.w.net.Reaches(o.host, m.host) {
+				m.host.process.HearRoundTrip(o.nodes[0].Addr, g.w.net.distance(m.host, o.host, &g.ways)+g.w.net.distance(o.host, m.host, &g.ways))
+			}
+		}
+		g.probe(m, from)
+	})
 }
 
 // introduce gives a newcomer the whole list.

@@ -119,9 +119,14 @@ func (n *Net) transmit(from, to *Host, size int) (arrival time.Duration, ok bool
 		w.stats.Cut++
 		return 0, false
 	}
-	d := n.latency.OneWay(int(from.number), int(to.number), &n.distances)
+	return leaves + n.distance(from, to, &n.distances), true
+}
+
+// distance returns how long a message takes from one host to another.
+func (n *Net) distance(from, to *Host, r *Rand) time.Duration {
+	d := n.latency.OneWay(int(from.number), int(to.number), r)
 	if from.traits != nil || to.traits != nil {
 		d = time.Duration(float64(d) * from.slowness() * to.slowness())
 	}
-	return leaves + d, true
+	return d
 }

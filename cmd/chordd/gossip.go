@@ -183,6 +183,7 @@ func (p *process) gossipEvents() gossip.Events {
 			said(m).Msg("gossip: a process says that it stops")
 			p.core.HearLeft(ctx, m.Nodes())
 		},
+		Probed: func(m gossip.Member, rtt time.Duration) { p.core.HearRoundTrip(m.Addr, rtt) },
 		Foreign: func(addr, cluster string) {
 			own, _ := p.local.Cluster()
 			p.complaints.do("foreign "+cluster, func() {

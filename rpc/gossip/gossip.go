@@ -85,6 +85,8 @@ type Events struct {
 	Dead func(ctx context.Context, m Member)
 	// Left: a member has said that it stops.
 	Left func(ctx context.Context, m Member)
+	// Probed: a member has answered a probe, after so long. It must not block, nor call the Gossip.
+	Probed func(m Member, rtt time.Duration)
 	// Foreign: a process of another cluster gossips with this one, or is gossiped with. It must not block.
 	Foreign func(addr, cluster string)
 }
@@ -143,7 +145,7 @@ func (g *Gossip) settings(cfg Config, log zerolog.Logger) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name, c.Label, c.Transport = cfg.Self.name(), cfg.Cluster, g.transport
 	c.SkipInboundLabelCheck = true // the Listener has checked it, and taken it off
-	c.Delegate, c.Events, c.Alive, c.Conflict = g.watch, g.watch, g.watch, g.watch
+	c.Delegate, c.Events, c.Alive, c.Conflict, c.Ping = g.watch, g.watch, g.watch, g.watch, g.watch
 	c.Logger = newLog(log, g.listener.stop)
 	c.EnableCompression = false // messages are small
 	c.ProbeInterval, c.ProbeTimeout, c.SuspicionMult = cfg.ProbeInterval, cfg.ProbeTimeout, cfg.Suspicion

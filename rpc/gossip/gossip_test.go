@@ -49,6 +49,7 @@ type peer struct {
 	dead    map[string]int // by name
 	left    map[string]int
 	foreign map[string]string
+	probed  map[string]time.Duration // by name: the last round trip
 }
 
 // number returns the member with a small number for its process id.
@@ -70,7 +71,7 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 	for _, f := range change {
 		f(&cfg)
 	}
-	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}}
+	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}, probed: map[string]time.Duration{}}
 	p.Gossip, err = start(t.Context(), l, p.network, cfg, Events{
 		Dead: func(_ context.Context, m Member) {
 			p.mu.Lock()
@@ -81,6 +82,11 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.left[m.name()]++
+		},
+		Probed: func(m Member, rtt time.Duration) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.probed[m.name()] = rtt
 		},
 		Foreign: func(addr, cluster string) {
 			p.mu.Lock()
@@ -448,4 +454,24 @@ func TestInventedMembers(t *testing.T) {
 		return nil
 	})
 	know(t, peers, peers)
+}
+
+// TestProbes: each member learns how far every other is, and not itself.
+func TestProbes(t *testing.T) {
+	peers := begins(t, 4)
+	for _, p := range peers {
+		eventually(t, func() error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if len(p.probed) < len(peers)-1 {
+				return fmt.Errorf("%s has probed %d of %d members", p.self.name(), len(p.probed), len(peers)-1)
+			}
+			for name, rtt := range p.probed {
+				if name == p.self.name() || rtt <= 0 || rtt > time.Second {
+					t.Errorf("%s has probed %s: %v", p.self.name(), name, rtt)
+				}
+			}
+			return nil
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -64,6 +65,7 @@ var (
 	_ memberlist.EventDelegate    = (*watch)(nil)
 	_ memberlist.AliveDelegate    = (*watch)(nil)
 	_ memberlist.ConflictDelegate = (*watch)(nil)
+	_ memberlist.PingDelegate     = (*watch)(nil)
 )
 
 func newWatch(ctx context.Context, self Member, meta []byte, events Events) *watch {
@@ -107,6 +109,18 @@ func (w *watch) NotifyLeave(n *memberlist.Node) {
 func (w *watch) NotifyConflict(existing, other *memberlist.Node) {
 	w.counts.Conflicts.Add(1)
 }
+
+// NotifyPingComplete implements memberlist.PingDelegate: a probe was answered, by the member itself. It tells with mu held, so that nobody is told after close.
+func (w *watch) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, _ []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m, known := w.alive[n.Name]; known && !w.closed && w.events.Probed != nil {
+		w.events.Probed(m, rtt)
+	}
+}
+
+// AckPayload implements memberlist.PingDelegate. There is nothing to say with the answer to a probe.
+func (w *watch) AckPayload() []byte { return nil }
 
 // note takes in a change, counts it and has Events told.
 func (w *watch) note(n *memberlist.Node, f fate, count *atomic.Uint64) {
