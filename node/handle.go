@@ -127,14 +127,14 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 	found := make([]Found, 0, len(wants))
 	size := 0
 	for i := range wants {
+		f := Found{Agreed: p.agrees(&wants[i])} // before the store is read, as by Serve
 		r, ok, err := p.store.Get(wants[i].Key)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", wants[i].Key, err)
 		}
-		var f Found
 		if ok {
 			f.Version = r.Version
-			if r.Version != wants[i].Have {
+			if r.Version != wants[i].Have && !wants[i].Bare {
 				f.Record = r
 				size += r.size()
 			}

@@ -59,16 +59,19 @@ type Entry struct {
 	Hash    uint64 // what the record adds to a Summary; only in what Store.List returns
 }
 
-// Want asks a replica for a record. If the replica's version is Have, it answers without the record.
+// Want asks a replica for a record. If the replica's version is Have, or Bare is set, it answers without the record.
 type Want struct {
-	Key  []byte
-	Have Version
+	Key   []byte
+	Have  Version
+	Bare  bool
+	Group uint64 // GroupHash of the replicas that the asker takes the key to have, if the owner is to say whether it has; else 0
 }
 
 // Found answers a Want. Version is zero if the replica does not have the key; Record is set only if Version differs from Have.
 type Found struct {
 	Version Version
 	Record  Record
+	Agreed  bool // the process owns the key, with exactly the replicas of the Want, and all of these agree since the last change
 }
 
 // Summary stands for a set of records in a comparison of two replicas: equal summaries mean, but for a chance of 2^-64, equal

@@ -50,24 +50,27 @@ func (r *roster) drop(nodes []ring.Ref) {
 }
 
 // owners returns the node that owns id and those after it, if nobody is missing in the roster: none if somebody is known to be.
-func (r *roster) owners(id ring.ID) []ring.Ref {
+func (r *roster) owners(id ring.ID) []ring.Ref { return r.following(id, rosterAnswer) }
+
+// following is owners for so many nodes.
+func (r *roster) following(id ring.ID, n int) []ring.Ref {
 	if r.outside > 0 {
 		return nil
 	}
 	at, _ := r.find(id)
-	return r.from(at, 1)
+	return r.from(at, 1, n)
 }
 
 // preceding returns the nodes before id, the closest first.
 func (r *roster) preceding(id ring.ID) []ring.Ref {
 	at, _ := r.find(id)
-	return r.from(at-1, -1)
+	return r.from(at-1, -1, rosterAnswer)
 }
 
-// from returns the nodes from a place on, clockwise or against.
-func (r *roster) from(at, direction int) []ring.Ref {
+// from returns n nodes from a place on, clockwise or against.
+func (r *roster) from(at, direction, n int) []ring.Ref {
 	size := len(r.nodes)
-	nodes := make([]ring.Ref, min(size, rosterAnswer))
+	nodes := make([]ring.Ref, min(size, n))
 	for i := range nodes {
 		nodes[i] = r.nodes[(at+i*direction+size)%size]
 	}

@@ -43,6 +43,11 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 			r, err := n.serve(s, f.op)
 			return r, f.doubt(err)
 		}
+		if op.Kind == OpGet && attempt == 0 {
+			if r, ok := p.readNear(ctx, &op, id); ok {
+				return r, nil
+			}
+		}
 		if r, done, err := f.send(ctx); done {
 			return r, err
 		}

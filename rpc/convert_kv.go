@@ -144,6 +144,7 @@ func wantsToProto(wants []node.Want) []*chordv1.Want {
 	for i, w := range wants {
 		m := &room[i]
 		m.want.Key, m.want.Have = w.Key, setVersion(&m.have, w.Have)
+		m.want.Bare, m.want.Group = w.Bare, w.Group
 		list[i] = &m.want
 	}
 	return list
@@ -158,12 +159,12 @@ func wantsFromProto(list []*chordv1.Want) ([]node.Want, error) {
 		if err := checkWireKey("wants.key", m.GetKey()); err != nil {
 			return nil, err
 		}
-		wants[i] = node.Want{Key: m.GetKey(), Have: versionFromProto(m.GetHave())}
+		wants[i] = node.Want{Key: m.GetKey(), Have: versionFromProto(m.GetHave()), Bare: m.GetBare(), Group: m.GetGroup()}
 	}
 	return wants, nil
 }
 
-// foundToProto makes messages that point into found. It leaves the record out where there is none: it is then as old as what the asker has.
+// foundToProto makes messages that point into found. It leaves the record out where there is none: the asker has it, or does not want it.
 func foundToProto(found []node.Found) []*chordv1.Found {
 	list := make([]*chordv1.Found, len(found))
 	room := make([]struct {
@@ -172,7 +173,7 @@ func foundToProto(found []node.Found) []*chordv1.Found {
 	}, len(found))
 	for i := range found {
 		m := &room[i]
-		m.found.Version = setVersion(&m.version, found[i].Version)
+		m.found.Version, m.found.Agreed = setVersion(&m.version, found[i].Version), found[i].Agreed
 		if len(found[i].Record.Key) > 0 {
 			m.found.Record = new(recordMessage).set(&found[i].Record)
 		}
@@ -187,7 +188,7 @@ func foundFromProto(list []*chordv1.Found) ([]node.Found, error) {
 	}
 	found := make([]node.Found, len(list))
 	for i, m := range list {
-		found[i].Version = versionFromProto(m.GetVersion())
+		found[i].Version, found[i].Agreed = versionFromProto(m.GetVersion()), m.GetAgreed()
 		if m.GetRecord() == nil {
 			continue
 		}

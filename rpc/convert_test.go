@@ -127,11 +127,11 @@ func TestConvertRoundTrip(t *testing.T) {
 		gotRecords, err := appendRecords(nil, wire(t, &chordv1.ApplyRequest{Records: recordsToProto(records)}).Records)
 		check("records", gotRecords, records, err)
 
-		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}}
+		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}, {Key: g.bytes(2), Bare: true, Group: g.version().Time}}
 		gotWants, err := wantsFromProto(wire(t, &chordv1.FetchRequest{Wants: wantsToProto(wants)}).Wants)
 		check("wants", gotWants, wants, err)
 
-		found := []node.Found{{}, {Version: g.version()}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Agreed: true}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, err := foundFromProto(wire(t, &chordv1.FetchResponse{Found: foundToProto(found)}).Found)
 		check("found", gotFound, found, err)
 

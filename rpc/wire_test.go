@@ -129,14 +129,14 @@ func TestWireOfReplicas(t *testing.T) {
 		}))
 		c.value("apply response", gotVersions, versions)
 
-		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}}
+		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}, {Key: g.bytes(2), Bare: true, Group: g.version().Time}}
 		gotWants, size, err := w.FetchRequest(wants)
 		c.message("fetch request", size, err, batchOf(&chordv1.ReplicaCall{
 			Wants: wantsToProto(wants),
 		}))
 		c.value("fetch request", gotWants, wants)
 
-		found := []node.Found{{}, {Version: g.version()}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Agreed: true}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, size, err := w.FetchResponse(found)
 		c.message("fetch response", size, err, repliesOf(&chordv1.ReplicaReply{
 			Found: foundToProto(found),

@@ -48,6 +48,9 @@ func (d *dataRequest) size() (size int) {
 	}
 	for i := range d.wants {
 		size += len(d.wants[i].Key) + versionBytes
+		if d.wants[i].Group != 0 {
+			size += hashBytes
+		}
 	}
 	for i := range d.unnamed {
 		size += nodeBytes + hashBytes*len(d.unnamed[i].Hashes)

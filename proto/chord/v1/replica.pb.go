@@ -113,6 +113,8 @@ type Want struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Have          *Version               `protobuf:"bytes,2,opt,name=have,proto3" json:"have,omitempty"`
+	Bare          bool                   `protobuf:"varint,3,opt,name=bare,proto3" json:"bare,omitempty"`    // the version is enough
+	Group         uint64                 `protobuf:"fixed64,4,opt,name=group,proto3" json:"group,omitempty"` // a hash of the replicas that the asker takes the key to have, the owner first; 0: it does not want to know whether that is right
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +161,20 @@ func (x *Want) GetHave() *Version {
 		return x.Have
 	}
 	return nil
+}
+
+func (x *Want) GetBare() bool {
+	if x != nil {
+		return x.Bare
+	}
+	return false
+}
+
+func (x *Want) GetGroup() uint64 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
 }
 
 type FetchRequest struct {
@@ -208,7 +224,8 @@ func (x *FetchRequest) GetWants() []*Want {
 type Found struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"` // unset if the key is not there
-	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`   // unset if version equals the want's have
+	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`   // unset if version equals the want's have, or the want is bare
+	Agreed        bool                   `protobuf:"varint,3,opt,name=agreed,proto3" json:"agreed,omitempty"`  // who answers owns the key, with the want's group, all of which agree since the last change
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -255,6 +272,13 @@ func (x *Found) GetRecord() *Record {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *Found) GetAgreed() bool {
+	if x != nil {
+		return x.Agreed
+	}
+	return false
 }
 
 type FetchResponse struct {
@@ -1057,15 +1081,18 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\fApplyRequest\x12*\n" +
 	"\arecords\x18\x01 \x03(\v2\x10.chord.v1.RecordR\arecords\">\n" +
 	"\rApplyResponse\x12-\n" +
-	"\bversions\x18\x01 \x03(\v2\x11.chord.v1.VersionR\bversions\"?\n" +
+	"\bversions\x18\x01 \x03(\v2\x11.chord.v1.VersionR\bversions\"i\n" +
 	"\x04Want\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
-	"\x04have\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x04have\"4\n" +
+	"\x04have\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x04have\x12\x12\n" +
+	"\x04bare\x18\x03 \x01(\bR\x04bare\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\x06R\x05group\"4\n" +
 	"\fFetchRequest\x12$\n" +
-	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"^\n" +
+	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"v\n" +
 	"\x05Found\x12+\n" +
 	"\aversion\x18\x01 \x01(\v2\x11.chord.v1.VersionR\aversion\x12(\n" +
-	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\"6\n" +
+	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12\x16\n" +
+	"\x06agreed\x18\x03 \x01(\bR\x06agreed\"6\n" +
 	"\rFetchResponse\x12%\n" +
 	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"2\n" +
 	"\rDigestRequest\x12!\n" +

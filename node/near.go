@@ -1,0 +1,173 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// A near read is one of a key that another process owns, by a process that has heard of all members and so knows, if that is right, who the replicas are. It asks
+// them itself, all at the same time, in place of the owner: that takes one round trip instead of two, one after the other. Nothing of what was heard is believed.
+//
+// With a quorum, R answers are needed, the owner's among them as always, and the owner has to say that the key is its own, that its arc is settled, and that it has exactly these
+// replicas: so the answers come from those whom it would have asked itself at that moment. If they differ, or anything else is not as it should be, the owner reads, as if
+// nobody had asked.
+//
+// At level one the nearest replica that has a record answers. Nobody vouches for it: it may have missed the last write. But that a key is not there is for its owner to
+// say.
+
+// readNear reads a key from its replicas. ok is false if that has come to no result, and the owner has to read.
+func (p *Process) readNear(ctx context.Context, op *Op, id ring.ID) (r Result, ok bool) {
+	n := nearRead{p: p, key: op.Key, group: p.presumed(id)}
+	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, n.group)
+	switch {
+	case err != nil || len(n.group) < p.cfg.Replicas || len(n.group) == 1:
+		return Result{}, false
+	case op.Level == LevelOne:
+		n.askOne(ctx)
+	case need > 1 && !p.suspected(n.group[0]): // else the owner would be asked alone, or does not answer
+		n.askQuorum(ctx, need)
+	}
+	return n.result, n.ok
+}
+
+// presumed returns the replicas of the keys at id, the owner first, as far as what was heard is right; nil if somebody is known to be missing there.
+func (p *Process) presumed(id ring.ID) []ring.Ref {
+	most := 1 + p.cfg.Successors // nodes, among which the owner chooses
+	nodes := p.memory.consult(func(r *roster, id ring.ID) []ring.Ref { return r.following(id, most) }, id)
+	if len(nodes) == 0 {
+		return nil
+	}
+	for _, n := range p.nodes {
+		nodes = append(nodes, n.self)
+	}
+	slices.SortFunc(nodes, func(a, b ring.Ref) int { return ring.Distance(id, a.ID).Compare(ring.Distance(id, b.ID)) })
+	return ring.View{Self: nodes[0], Succs: nodes[1:min(most, len(nodes))]}.Group(p.cfg.Replicas)
+}
+
+// groupHash stands for a group of replicas; it is never 0.
+func groupHash(group []ring.Ref) uint64 { return max(1, fold(appendRefs(nil, group))) }
+
+// agrees answers a Want that asks whether its group is right.
+func (p *Process) agrees(w *Want) bool {
+	if w.Group == 0 {
+		return false
+	}
+	n, s := p.owner(ring.Hash(w.Key))
+	return n != nil && (s.settled || mutantAgreeBlindly.on()) && (w.Group == groupHash(s.group) || mutantAgreeBlindly.on()) && p.outvoted(len(s.group)) == nil
+}
+
+// nearRead collects what replicas say to a process that does not own the key.
+type nearRead struct {
+	p      *Process
+	key    []byte
+	group  []ring.Ref // presumed
+	result Result
+	ok     bool // there is a result
+
+	replicas []ring.Ref // to be asked
+	wants    []Want     // of each, one
+	found    [][]Found  // by each, one
+}
+
+// own takes this process out of the replicas and returns its record; mine is false if it is none of them, or cannot read.
+func (n *nearRead) own() (r Record, mine bool) {
+	at := slices.IndexFunc(n.replicas, func(r ring.Ref) bool { return r.Addr == n.p.addr })
+	if at < 0 {
+		return Record{}, false
+	}
+	n.replicas = slices.Delete(n.replicas, at, at+1)
+	r, _, err := n.p.store.Get(n.key)
+	return r, err == nil
+}
+
+// askOne asks one replica after the other until one answers.
+func (n *nearRead) askOne(ctx context.Context) {
+	n.replicas = slices.Clone(n.group)
+	if r, mine := n.own(); mine && !r.Version.IsZero() {
+		n.finish(r, 1)
+		return
+	}
+	n.replicas = n.p.trusted(n.p.nearest(n.replicas))
+	n.wants = slices.Repeat([]Want{{Key: n.key}}, len(n.replicas))
+	n.ask(ctx, 1, func(_ int, f *Found) (enough bool) {
+		if f != nil && !f.Version.IsZero() {
+			n.finish(f.Record, 1)
+		}
+		return f != nil
+	})
+}
+
+// askQuorum asks the owner and the nearest others, so many in all.
+func (n *nearRead) askQuorum(ctx context.Context, need int) {
+	n.replicas = slices.Clone(n.group[1:])
+	newest, mine := n.own()
+	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
+	answers, agreed := 0, false
+	if mine {
+		answers = 1
+	}
+	n.wantOnce(need-answers, mine)
+	n.ask(ctx, need-answers, func(i int, f *Found) (enough bool) {
+		switch owner := i == 0; {
+		case f == nil:
+			return owner
+		case owner && !f.Agreed || answers > 0 && f.Version != newest.Version:
+			return true
+		case owner:
+			agreed = true
+		}
+		if answers++; answers == 1 || f.Record.Key != nil {
+			newest = f.Record
+			newest.Version = f.Version
+		}
+		if enough = agreed && answers >= need; enough {
+			n.finish(newest, answers)
+		}
+		return enough
+	})
+}
+
+// wantOnce asks the nearest of those that are to be asked first for the record, and so whoever takes the place of one; the others for the version alone, as all if the record is
+// here already. The owner, at the head, has to say whether the group is right.
+func (n *nearRead) wantOnce(first int, here bool) {
+	nearest := 0
+	if first > 1 && len(n.replicas) > 1 && n.p.distance(n.replicas[1]) < n.p.distance(n.replicas[0]) {
+		nearest = 1
+	}
+	n.wants = make([]Want, len(n.replicas))
+	for i := range n.wants {
+		n.wants[i] = Want{Key: n.key, Bare: here || i < first && i != nearest}
+	}
+	n.wants[0].Group = groupHash(n.group)
+}
+
+// ask asks so many of the replicas, and others if these fail or hesitate. done gets what each has, nil for nothing.
+func (n *nearRead) ask(ctx context.Context, first int, done func(i int, f *Found) (enough bool)) {
+	n.found = make([][]Found, len(n.replicas))
+	n.p.hedge(ctx, len(n.replicas), first, n.p.late(n.replicas[:min(first, len(n.replicas))]), func(i int) (err error) {
+		want := n.wants[i : i+1]
+		if n.found[i], err = n.p.fetchFrom(n.replicas[i], want); err == nil {
+			err = aboutAll(want, n.found[i])
+		}
+		return err
+	}, func(i int, err error) (enough bool) {
+		if err != nil {
+			return done(i, nil)
+		}
+		return done(i, &n.found[i][0])
+	})
+}
+
+// finish makes the result, unless the record is missing, because nobody who was asked for it has answered.
+func (n *nearRead) finish(r Record, answers int) {
+	exists := !r.Version.IsZero()
+	if exists && r.Key == nil {
+		return
+	}
+	n.ok, n.result = true, Result{Version: r.Version, Acks: answers}
+	if n.result.Found = exists && !r.Tombstone; n.result.Found {
+		n.result.Value = r.Value
+	}
+}
