@@ -13,6 +13,7 @@ func All() []*Experiment {
 		churnSIGCOMM(),
 		churnP2PSim(),
 		oneHop(),
+		nearReads(),
 		falseSuspicion(),
 		churnBamboo(),
 		sessions(),
