@@ -127,7 +127,7 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 	found := make([]Found, 0, len(wants))
 	size := 0
 	for i := range wants {
-		f := Found{Agreed: p.agrees(&wants[i])} // before the store is read, as by Serve
+		f := Found{Owned: p.vouch(&wants[i])} // before the store is read, as by Serve
 		r, ok, err := p.store.Get(wants[i].Key)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", wants[i].Key, err)

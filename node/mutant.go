@@ -33,8 +33,8 @@ const (
 	mutantReadNarrow
 	// mutantReadUnrepaired: a read does not give the newest answer to the replicas that lack it.
 	mutantReadUnrepaired
-	// mutantAgreeBlindly: an owner agrees to a group that it does not have, or that is not settled.
-	mutantAgreeBlindly
+	// mutantVouchBlindly: an owner vouches for replicas that are not its own, or have not been compared since the last change.
+	mutantVouchBlindly
 	// mutantDenyEarly: a ring that gathers again denies what it has not found yet.
 	mutantDenyEarly
 	// mutantRepairNever: an arc counts as settled without a comparison of its replicas.

@@ -49,13 +49,16 @@ func (p *Process) presumed(id ring.ID) []ring.Ref {
 // groupHash stands for a group of replicas; it is never 0.
 func groupHash(group []ring.Ref) uint64 { return max(1, fold(appendRefs(nil, group))) }
 
-// agrees answers a Want that asks whether its group is right.
-func (p *Process) agrees(w *Want) bool {
+// vouch answers a Want that asks whether its group is right: by the arc that the owner has with that group, zero if it is not so, or this process is not the owner.
+func (p *Process) vouch(w *Want) ring.Arc {
 	if w.Group == 0 {
-		return false
+		return ring.Arc{}
 	}
 	n, s := p.owner(ring.Hash(w.Key))
-	return n != nil && (s.settled || mutantAgreeBlindly.on()) && (w.Group == groupHash(s.group) || mutantAgreeBlindly.on()) && p.outvoted(len(s.group)) == nil
+	if n == nil || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
+		return ring.Arc{}
+	}
+	return s.arc
 }
 
 // nearRead collects what replicas say to a process that does not own the key.
@@ -104,7 +107,7 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) {
 	n.replicas = slices.Clone(n.group[1:])
 	newest, mine := n.own()
 	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
-	answers, agreed := 0, false
+	answers, vouched := 0, false
 	if mine {
 		answers = 1
 	}
@@ -113,16 +116,17 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) {
 		switch owner := i == 0; {
 		case f == nil:
 			return owner
-		case owner && !f.Agreed || answers > 0 && f.Version != newest.Version:
+		case owner && f.Owned.Through != n.group[0].ID || answers > 0 && f.Version != newest.Version:
 			return true
 		case owner:
-			agreed = true
+			vouched = true
+			n.result.Owner, n.result.Arc = n.group[0], f.Owned
 		}
 		if answers++; answers == 1 || f.Record.Key != nil {
 			newest = f.Record
 			newest.Version = f.Version
 		}
-		if enough = agreed && answers >= need; enough {
+		if enough = vouched && answers >= need; enough {
 			n.finish(newest, answers)
 		}
 		return enough
@@ -166,7 +170,7 @@ func (n *nearRead) finish(r Record, answers int) {
 	if exists && r.Key == nil {
 		return
 	}
-	n.ok, n.result = true, Result{Version: r.Version, Acks: answers}
+	n.ok, n.result.Version, n.result.Acks = true, r.Version, answers
 	if n.result.Found = exists && !r.Tombstone; n.result.Found {
 		n.result.Value = r.Value
 	}

@@ -90,6 +90,10 @@ func TestNearReads(t *testing.T) {
 					if string(r.Value) != "value of "+string(key) || r.Acks != need || calls != want || took > delay {
 						c.t.Fatalf("get %q at %v: %q, %d answers, %d calls, %v; want %d answers, %d calls, %v", key, level, r.Value, r.Acks, calls, took, need, want, delay)
 					}
+					owner := r.Owner.Addr == group[0].addr && r.Arc.Through == r.Owner.ID && r.Arc.Contains(ring.Hash(key))
+					if level != node.LevelOne && !owner {
+						c.t.Fatalf("get %q at %v: by %v, which owns %v", key, level, r.Owner, r.Arc)
+					}
 				}
 			}
 		}

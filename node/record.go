@@ -71,7 +71,7 @@ type Want struct {
 type Found struct {
 	Version Version
 	Record  Record
-	Agreed  bool // the process owns the key, with exactly the replicas of the Want, and all of these agree since the last change
+	Owned   ring.Arc // what the process owns, the key too, with exactly the replicas of the Want, all of which agree since the last change; zero if it is not so
 }
 
 // Summary stands for a set of records in a comparison of two replicas: equal summaries mean, but for a chance of 2^-64, equal

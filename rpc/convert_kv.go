@@ -3,6 +3,7 @@ package rpc
 import (
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+	"github.com/chordkv/chord/ring"
 )
 
 // versionToProto returns nil for the zero Version.
@@ -173,7 +174,10 @@ func foundToProto(found []node.Found) []*chordv1.Found {
 	}, len(found))
 	for i := range found {
 		m := &room[i]
-		m.found.Version, m.found.Agreed = setVersion(&m.version, found[i].Version), found[i].Agreed
+		m.found.Version = setVersion(&m.version, found[i].Version)
+		if found[i].Owned != (ring.Arc{}) {
+			m.found.Owned = arcToProto(found[i].Owned)
+		}
 		if len(found[i].Record.Key) > 0 {
 			m.found.Record = new(recordMessage).set(&found[i].Record)
 		}
@@ -188,7 +192,14 @@ func foundFromProto(list []*chordv1.Found) ([]node.Found, error) {
 	}
 	found := make([]node.Found, len(list))
 	for i, m := range list {
-		found[i].Version, found[i].Agreed = versionFromProto(m.GetVersion()), m.GetAgreed()
+		found[i].Version = versionFromProto(m.GetVersion())
+		if m.GetOwned() != nil {
+			arc, err := arcFromProto("found.owned", m.Owned)
+			if err != nil {
+				return nil, err
+			}
+			found[i].Owned = arc
+		}
 		if m.GetRecord() == nil {
 			continue
 		}

@@ -136,7 +136,7 @@ func TestWireOfReplicas(t *testing.T) {
 		}))
 		c.value("fetch request", gotWants, wants)
 
-		found := []node.Found{{}, {Version: g.version(), Agreed: true}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Owned: g.arc()}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, size, err := w.FetchResponse(found)
 		c.message("fetch response", size, err, repliesOf(&chordv1.ReplicaReply{
 			Found: foundToProto(found),

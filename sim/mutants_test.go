@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{node: "retry-anew", scenario: "repeated", seed: 1, check: sim.CheckOnce},
 	{node: "read-narrow", scenario: "joins-abreast", seed: 3, check: sim.CheckDenied},
 	{node: "read-unrepaired", scenario: "hot-key", seed: 1, check: sim.CheckSpread},
-	{node: "agree-blindly", scenario: "joins-heard", seed: 2, check: sim.CheckDenied},
+	{node: "vouch-blindly", scenario: "joins-heard", seed: 2, check: sim.CheckDenied},
 	{node: "deny-early", scenario: "gathering", seed: 1, check: sim.CheckDenied},
 	{node: "repair-never", scenario: "crashes", seed: 1, check: sim.CheckHeal},
 	{node: "sweep-unconfirmed", scenario: "sweeps", seed: 1, check: sim.CheckCopies},

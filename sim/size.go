@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/chordkv/chord/node"
+import (
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+)
 
 // The size of a message by the model of p2psim, with which published figures are compared: a header, and 4 bytes for each node or identifier named
 // in it. Their Chord carries no data; keys, values and versions are counted as they are.
@@ -89,6 +92,9 @@ func (d *dataAnswer) size() int {
 	size := versionBytes*len(d.versions) + 16*len(d.sums) + len(d.result.Value)
 	for i := range d.found {
 		size += recordSize(&d.found[i].Record)
+		if d.found[i].Owned != (ring.Arc{}) {
+			size += 2 * nodeBytes
+		}
 	}
 	for i := range d.outlines {
 		size += hashBytes * len(d.outlines[i].Hashes)

@@ -169,6 +169,8 @@ func newGet(a *app) *cobra.Command {
 		Long: `Print the value of a key, byte for byte; on a terminal a newline follows if the value does not
 end with one. A key without a value is exit code 3.
 
+With --consistency one a single replica answers, which may have missed the last write.
+
 With -o json: {"key","value","version","acks"}; key_base64 and value_base64 stand in for what is
 not UTF-8.`,
 		Example: `  chord get hello

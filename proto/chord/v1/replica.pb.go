@@ -225,7 +225,7 @@ type Found struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"` // unset if the key is not there
 	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`   // unset if version equals the want's have, or the want is bare
-	Agreed        bool                   `protobuf:"varint,3,opt,name=agreed,proto3" json:"agreed,omitempty"`  // who answers owns the key, with the want's group, all of which agree since the last change
+	Owned         *Arc                   `protobuf:"bytes,3,opt,name=owned,proto3" json:"owned,omitempty"`     // what who answers owns, the key too, with the want's group, all of which agree since the last change; unset if it is not so
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,11 +274,11 @@ func (x *Found) GetRecord() *Record {
 	return nil
 }
 
-func (x *Found) GetAgreed() bool {
+func (x *Found) GetOwned() *Arc {
 	if x != nil {
-		return x.Agreed
+		return x.Owned
 	}
-	return false
+	return nil
 }
 
 type FetchResponse struct {
@@ -1088,11 +1088,11 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\x04bare\x18\x03 \x01(\bR\x04bare\x12\x14\n" +
 	"\x05group\x18\x04 \x01(\x06R\x05group\"4\n" +
 	"\fFetchRequest\x12$\n" +
-	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"v\n" +
+	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\x83\x01\n" +
 	"\x05Found\x12+\n" +
 	"\aversion\x18\x01 \x01(\v2\x11.chord.v1.VersionR\aversion\x12(\n" +
-	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12\x16\n" +
-	"\x06agreed\x18\x03 \x01(\bR\x06agreed\"6\n" +
+	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12#\n" +
+	"\x05owned\x18\x03 \x01(\v2\r.chord.v1.ArcR\x05owned\"6\n" +
 	"\rFetchResponse\x12%\n" +
 	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"2\n" +
 	"\rDigestRequest\x12!\n" +
@@ -1194,41 +1194,42 @@ var file_chord_v1_replica_proto_depIdxs = []int32{
 	2,  // 3: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
 	21, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
 	20, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
-	4,  // 6: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
-	22, // 7: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
-	7,  // 8: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
-	22, // 9: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
-	22, // 10: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
-	14, // 11: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
-	22, // 12: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
-	21, // 13: chord.v1.Entry.version:type_name -> chord.v1.Version
-	14, // 14: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	20, // 15: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
-	2,  // 16: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
-	21, // 17: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
-	4,  // 18: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
-	23, // 19: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
-	16, // 20: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
-	17, // 21: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
-	0,  // 22: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
-	3,  // 23: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
-	6,  // 24: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
-	9,  // 25: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
-	11, // 26: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
-	13, // 27: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
-	18, // 28: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
-	1,  // 29: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
-	5,  // 30: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
-	8,  // 31: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
-	10, // 32: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
-	12, // 33: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
-	15, // 34: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
-	19, // 35: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
-	29, // [29:36] is the sub-list for method output_type
-	22, // [22:29] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	22, // 6: chord.v1.Found.owned:type_name -> chord.v1.Arc
+	4,  // 7: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
+	22, // 8: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
+	7,  // 9: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
+	22, // 10: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
+	22, // 11: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
+	14, // 12: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
+	22, // 13: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
+	21, // 14: chord.v1.Entry.version:type_name -> chord.v1.Version
+	14, // 15: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
+	20, // 16: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	2,  // 17: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	21, // 18: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	4,  // 19: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
+	23, // 20: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
+	16, // 21: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
+	17, // 22: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
+	0,  // 23: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
+	3,  // 24: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
+	6,  // 25: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
+	9,  // 26: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
+	11, // 27: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
+	13, // 28: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
+	18, // 29: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
+	1,  // 30: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
+	5,  // 31: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
+	8,  // 32: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
+	10, // 33: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
+	12, // 34: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
+	15, // 35: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
+	19, // 36: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
+	30, // [30:37] is the sub-list for method output_type
+	23, // [23:30] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_replica_proto_init() }
