@@ -279,7 +279,7 @@ func (p *Process) fetchFrom(to ring.Ref, wants []Want) ([]Found, error) {
 	return found, p.judgeRecords(to, p.patient.timeout, err)
 }
 
-// nearest returns replicas in the order in which they answer, as far as their round trips differ by a fifth or more, unknown ones last.
+// nearest returns replicas in the order in which they answer, as far as their round trips differ by a quarter, and by a millisecond; unknown ones last.
 func (p *Process) nearest(replicas []ring.Ref) []ring.Ref {
 	byDistance := func(a, b ring.Ref) int { return p.distance(a) - p.distance(b) }
 	if slices.IsSortedFunc(replicas, byDistance) {
@@ -290,15 +290,15 @@ func (p *Process) nearest(replicas []ring.Ref) []ring.Ref {
 	return replicas
 }
 
-// distance returns how far a peer is, in steps: one of a millisecond, and four to each doubling from eight on.
+// distance returns how far a peer is, in steps: of a millisecond, and from eight on of an eighth to a quarter more.
 func (p *Process) distance(r ring.Ref) int {
 	e := p.trips.of(r.Addr)
 	if e == 0 {
 		return math.MaxInt
 	}
 	ms := uint64(e.mean() / time.Millisecond)
-	fold := max(bits.Len64(ms)-3, 0)
-	return fold<<2 + int(ms>>fold)
+	shift := max(bits.Len64(ms)-3, 0)
+	return shift<<2 + int(ms>>shift)
 }
 
 func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (found []Found, err error) {

@@ -7,9 +7,6 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// strangerDelays is how many times Config.HedgeDelay a peer may take of which nothing is known.
-const strangerDelays = 10
-
 // late returns how long answers of all of these peers are waited for before somebody else is asked too. That should be the 95th percentile [Dean, Barroso:
 // The Tail at Scale, CACM 2013]: then one request in twenty is sent twice, and the slowest of many waits no longer than that. An estimate knows no percentiles, but mean and
 // mean deviation bound them: of exponentially distributed times 4 % are more than three deviations longer than the mean, of normally distributed ones 1 %, of
@@ -17,7 +14,7 @@ const strangerDelays = 10
 // is nothing unusual.
 func (p *Process) late(with []ring.Ref) (d time.Duration) {
 	for _, r := range with {
-		after := strangerDelays * p.cfg.HedgeDelay
+		after := p.cfg.RingTimeout / 2 // of a stranger
 		if e := p.trips.of(r.Addr); e != 0 {
 			after = e.mean() + max(3*e.dev(), p.cfg.HedgeDelay)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// TestLate: of the answers of a peer about one in twenty is late, whatever distribution they have, and none where all take equally long; a stranger has ten times
-// HedgeDelay, and nobody is waited for longer than RingTimeout.
+// TestLate: of the answers of a peer about one in twenty is late, whatever distribution they have, and none where all take equally long; a stranger has half
+// of RingTimeout, and nobody is waited for longer than RingTimeout.
 func TestLate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const mean = 80 * time.Millisecond
@@ -28,7 +28,7 @@ func TestLate(t *testing.T) {
 		cfg.RingTimeout = time.Hour
 		p := &Process{cfg: &cfg}
 		peer := []ring.Ref{{Addr: "a"}}
-		if got, want := p.late(peer), 10*cfg.HedgeDelay; got != want {
+		if got, want := p.late(peer), cfg.RingTimeout/2; got != want {
 			t.Errorf("a stranger has %v, want %v", got, want)
 		}
 		const calls = 20_000

@@ -155,8 +155,12 @@ func (g *gossiping) begin(hosts []*Host) {
 	}
 }
 
-// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
-const probesAtOnce = 20
+const (
+	// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
+	probesAtOnce = 20
+	// probeTimeout is how long memberlist waits for the answer to one, as chordd sets it, before it asks others to probe; those tell nothing.
+	probeTimeout = 200 * time.Millisecond
+)
 
 // probe tells a member how long its next probes have taken, of one member after the other by identifier from the one that it begins with on.
 func (g *gossiping) probe(m *member, from int) {
@@ -165,7 +169,9 @@ func (g *gossiping) probe(m *member, from int) {
 			from = (from + 1) % len(g.alive)
 			o := g.alive[from]
 			if o.up && o != m && g.w.net.Reaches(m.host, o.host) && g.w.net.Reaches(o.host, m.host) {
-				m.host.process.HearRoundTrip(o.nodes[0].Addr, g.w.net.distance(m.host, o.host, &g.ways)+g.w.net.distance(o.host, m.host, &g.ways))
+				if rtt := g.w.net.distance(m.host, o.host, &g.ways) + g.w.net.distance(o.host, m.host, &g.ways); rtt <= probeTimeout {
+					m.host.process.HearRoundTrip(o.nodes[0].Addr, rtt)
+				}
 			}
 		}
 		g.probe(m, from)
