@@ -46,7 +46,7 @@ func (p *Process) ServeAll(_ context.Context, ops []Op, answer func([]Answer)) {
 	}
 }
 
-// batch is operations that are carried out in common: all are reads or all are writes, of one level, and their keys have the same replicas. In an arc that
+// batch is operations that are carried out in common: all are reads, plain writes or conditional operations, of one level, and their keys have the same replicas. In an arc that
 // is not settled an operation may wait for more processes than these, so there it is alone.
 type batch struct {
 	p      *Process
@@ -64,12 +64,10 @@ type owned struct {
 	s     *snapshot
 }
 
-func (o *owned) reads() bool { return o.Kind == OpGet }
-
 // suits reports whether an operation can be carried out in common with those of the batch.
 func (b *batch) suits(o owned) bool {
 	first := &b.ops[0]
-	return first.reads() == o.reads() && first.Level == o.Level && first.s.settled && o.s.settled && sameProcesses(b.group, o.s.group)
+	return first.reads() == o.reads() && first.conditional() == o.conditional() && first.Level == o.Level && first.s.settled && o.s.settled && sameProcesses(b.group, o.s.group)
 }
 
 // sameProcesses reports whether two groups, in which each process is once, are of the same processes.

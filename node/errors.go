@@ -28,6 +28,8 @@ var (
 	// ErrUnknown: the write was sent to replicas but not confirmed by enough of them; it may or may not take effect. Repeating it with
 	// the same request id is safe.
 	ErrUnknown = errors.New("outcome unknown")
+	// ErrCondition: what a conditional operation asks for does not hold of the key; see ConditionError. Nothing was applied. Read the key and decide anew.
+	ErrCondition = errors.New("condition not met")
 	// ErrInvalid: the request breaks a limit (key or value size) or makes no sense. Nothing was applied; repeating it will not help.
 	ErrInvalid = errors.New("invalid request")
 	// ErrClockSkew: a version lies too far in the future: the clock of the process that gave it runs ahead. Nothing was applied there.
@@ -54,3 +56,41 @@ func (e *NotOwnerError) Error() string {
 
 // Is makes errors.Is(err, ErrNotOwner) hold.
 func (e *NotOwnerError) Is(target error) bool { return target == ErrNotOwner }
+
+// Conflict is why a conditional operation is not carried out.
+type Conflict uint8
+
+// The conflicts.
+const (
+	Exists    Conflict = iota + 1 // the key has a value, and should have none
+	Missing                       // it has none, and should have one
+	Changed                       // its value is of another version
+	NotNumber                     // its value is no decimal integer of 64 bits
+	Overflow                      // the sum would be none
+)
+
+// ConditionError is an ErrCondition that says what is there instead. As many replicas as a read asks have it by the time that the error is returned.
+type ConditionError struct {
+	Conflict Conflict
+	Found    bool    // the key has a value
+	Version  Version // of the value, or of the delete; zero if the key was never written
+}
+
+func (e *ConditionError) Error() string {
+	switch e.Conflict {
+	case Exists:
+		return fmt.Sprintf("%v: the key exists, version %v", ErrCondition, e.Version)
+	case Missing:
+		return fmt.Sprintf("%v: the key has no value", ErrCondition)
+	case Changed:
+		return fmt.Sprintf("%v: the key has version %v", ErrCondition, e.Version)
+	case NotNumber:
+		return fmt.Sprintf("%v: the value, version %v, is no integer of 64 bits", ErrCondition, e.Version)
+	case Overflow:
+		return fmt.Sprintf("%v: the sum does not fit into 64 bits; the value has version %v", ErrCondition, e.Version)
+	}
+	return fmt.Sprintf("%v: version %v", ErrCondition, e.Version)
+}
+
+// Is makes errors.Is(err, ErrCondition) hold.
+func (e *ConditionError) Is(target error) bool { return target == ErrCondition }

@@ -47,6 +47,8 @@ const (
 	mutantTombstoneEarly
 	// mutantMinorityServes: a process that is in the minority takes writes by quorum.
 	mutantMinorityServes
+	// mutantHistoryForgotten: an owner does not look at the history that another left.
+	mutantHistoryForgotten
 	// mutantLeaveBare: a process leaves without handing over.
 	mutantLeaveBare
 )

@@ -14,10 +14,32 @@ const (
 	OpGet Kind = iota + 1
 	OpPut
 	OpDelete
+	OpIncrement // the value is a decimal integer, to which Op.Add is added; it counts from Op.Initial if the key has none
+	OpAppend    // Op.Value goes behind the value, if there is one
+	OpPrepend   // Op.Value goes before it
 )
 
 func (k Kind) String() string {
-	return [...]string{"invalid", "get", "put", "delete"}[min(k, OpDelete)]
+	names := [...]string{"invalid", "get", "put", "delete", "increment", "append", "prepend"}
+	if int(k) >= len(names) {
+		return names[0]
+	}
+	return names[k]
+}
+
+// Condition is what must hold of a key, or a write changes nothing.
+type Condition uint8
+
+// The conditions.
+const (
+	Always    Condition = iota
+	IfAbsent            // the key has no value: create only
+	IfPresent           // it has one: replace only
+	IfVersion           // it has one, of version Op.Version
+)
+
+func (c Condition) String() string {
+	return [...]string{"always", "if absent", "if present", "if version", "invalid"}[min(c, IfVersion+1)]
 }
 
 // Level is how many of a key's N replicas must answer an operation.
@@ -48,16 +70,28 @@ func ParseLevel(s string) (Level, error) {
 type Op struct {
 	Kind    Kind
 	Key     []byte
-	Value   []byte // of a put
+	Value   []byte // of a put, append or prepend
 	Level   Level
-	Request RequestID // of a put or delete; zero if it will not be repeated
+	Request RequestID // of a write; zero if it will not be repeated
 	Retry   bool      // the operation was sent before: look whether it took effect
+
+	If      Condition // of a write
+	Version Version   // of IfVersion
+	Add     int64     // of an increment
+	Initial int64     // of an increment
 }
+
+// reads reports whether the operation changes nothing.
+func (o *Op) reads() bool { return o.Kind == OpGet }
+
+// conditional reports whether what the operation does depends on what is stored.
+func (o *Op) conditional() bool { return o.Kind > OpDelete || o.If != Always }
 
 // Result is the outcome of an Op that succeeded.
 type Result struct {
-	Found   bool    // get: the key has a value. put and delete: it had one before, as far as its owner knew
+	Found   bool    // get: the key has a value. Of a write: it had one before, as far as its owner knew
 	Value   []byte  // of a get
+	Number  int64   // of an increment: the value afterwards; of an append or prepend: the bytes of the value afterwards
 	Version Version // of the value found, or given to the write
 	Acks    int     // replicas, the owner's included, that answered (a read) or have the write durably (a write)
 

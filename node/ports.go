@@ -78,7 +78,7 @@ type Yielder interface {
 }
 
 // Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
-// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply (which replaces it) and List, and for Digest as soon as somebody
+// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply and Replace (which overwrite it) and List, and for Digest as soon as somebody
 // has read it.
 type Store interface {
 	// Get returns the record of a key, tombstones too; ok is false if there is none.
@@ -88,6 +88,9 @@ type Store interface {
 	// Apply stores, durably, each record that is newer than the one with its key. It returns, for each record, the version that
 	// is stored afterwards. Records with the same key in one call are allowed.
 	Apply(records []Record) ([]Version, error)
+	// Replace stores, durably, each record whose key has exactly the given version, zero for no record, and reports for which that was so. It takes them in order:
+	// of several with one key, each may replace the one before.
+	Replace(records []Record, stored []Version) ([]bool, error)
 	// Drop removes the records whose version still is the given one. It returns how many it removed.
 	Drop(entries []Entry) (int, error)
 	// List returns entries of the arc in ring order behind the cursor, at most limit; fewer than limit means the end of the arc. What it returns is

@@ -104,13 +104,9 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
 	}
 	newest := q.newest
-	if newest.Version.IsZero() && len(q.group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
-		// The ring starts again process by process: those that have the key may not be back yet.
-		return Result{}, fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(q.answers))
-	}
 	if newest.Version.IsZero() {
-		if err := p.outvoted(need); err != nil {
-			return Result{}, err // those that have the key may be in the other part
+		if err := p.deniable(q.group, need); err != nil {
+			return Result{}, err
 		}
 	}
 	if need > 1 && !mutantReadUnrepaired.on() {
@@ -120,10 +116,19 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		_, _ = p.store.Apply([]Record{newest}) // what fails now is left to the next repair
 	}
 	r := Result{Version: newest.Version, Acks: len(q.answers)}
-	if r.Found = !newest.Version.IsZero() && !newest.Tombstone; r.Found {
+	if r.Found = newest.exists(); r.Found {
 		r.Value = newest.Value
 	}
 	return r, nil
+}
+
+// deniable returns an error if a key that none of the replicas has may be elsewhere.
+func (p *Process) deniable(group []ring.Ref, need int) error {
+	if len(group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
+		// The ring starts again process by process: those that have the key may not be back yet.
+		return fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(group))
+	}
+	return p.outvoted(need) // those that have the key may be in the other part
 }
 
 func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {

@@ -44,13 +44,17 @@ type Record struct {
 	Version   Version
 	Tombstone bool      // the write was a delete
 	Request   RequestID // the write that made this version
+	History   History   // of the conditional operations up to this version
 }
 
 // ID returns the key's place on the ring.
 func (r Record) ID() ring.ID { return ring.Hash(r.Key) }
 
 // size returns the bytes that the record stands for in a batch.
-func (r Record) size() int { return len(r.Key) + len(r.Value) + 64 }
+func (r Record) size() int { return len(r.Key) + len(r.Value) + len(r.History) + 64 }
+
+// exists reports whether the record has a value: it is there and no tombstone.
+func (r *Record) exists() bool { return !r.Version.IsZero() && !r.Tombstone }
 
 // Entry is a stored record without its value.
 type Entry struct {

@@ -14,7 +14,7 @@ import (
 // Do executes an operation wherever its key is owned: here or, forwarded, elsewhere. A write without a request id gets one, so that
 // forwarding it twice is safe.
 //
-// Errors: ErrInvalid, ErrNotReady, ErrNoRoute, ErrMinority, ErrStoreFull, ErrClockSkew: nothing was applied. ErrConsistency: too few replicas
+// Errors: ErrInvalid, ErrNotReady, ErrNoRoute, ErrMinority, ErrStoreFull, ErrClockSkew, and a ConditionError: nothing was applied. ErrConsistency: too few replicas
 // answered a read, or there are too few for a write, of which nothing was applied unless the error is ErrUnknown as well. ErrUnknown: a
 // write may or may not take effect; so it is when ctx ends under a write that was sent.
 func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
@@ -24,7 +24,7 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 	if err := p.present(); err != nil {
 		return Result{}, err
 	}
-	if op.Kind != OpGet && op.Request == (RequestID{}) {
+	if !op.reads() && op.Request == (RequestID{}) {
 		binary.BigEndian.PutUint64(op.Request[:8], p.rt.Uint64())
 		binary.BigEndian.PutUint64(op.Request[8:], p.rt.Uint64())
 	}
@@ -97,8 +97,12 @@ func (p *Process) hint(id ring.ID) ring.Ref {
 // validate checks an operation against the limits.
 func (p *Process) validate(op *Op) error {
 	switch {
-	case op.Kind < OpGet || op.Kind > OpDelete:
+	case op.Kind < OpGet || op.Kind > OpPrepend:
 		return fmt.Errorf("%w: operation %d", ErrInvalid, op.Kind)
+	case op.If > IfVersion || op.If != Always && op.reads() || op.If == IfAbsent && op.Kind == OpDelete:
+		return fmt.Errorf("%w: a %v %v", ErrInvalid, op.Kind, op.If)
+	case op.If == IfVersion && op.Version.IsZero():
+		return fmt.Errorf("%w: a %v %v without one", ErrInvalid, op.Kind, op.If)
 	case op.Level > LevelAll:
 		return fmt.Errorf("%w: consistency level %d", ErrInvalid, op.Level)
 	case len(op.Key) == 0:
@@ -160,7 +164,8 @@ approaching:
 				}
 				candidates = slices.Insert(slices.Clone(candidates), i+1, other.Hint)
 			case dead(err) || ctx.Err() != nil:
-				f.maybe = f.maybe || f.op.Kind != OpGet && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNotReady)
+				f.maybe = f.maybe || !f.op.reads() && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNotReady)
+				f.op.Retry = f.op.Retry || f.maybe
 			default:
 				return Result{}, true, f.doubt(err)
 			}

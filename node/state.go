@@ -463,11 +463,57 @@ func (m *memory) arrived(number uint64) (deliver func(Arrival)) {
 }
 
 // window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two
-// generations and drops the older one when the younger is full.
+// generations and drops the older one when the younger is full. The lanes are for writes too, and most processes of a million see none.
 type window struct {
 	shards [windowShards]struct {
 		mu         sync.Mutex
 		young, old map[RequestID]Version
+	}
+	lanes [windowShards]lane
+}
+
+// lane is where plain writes meet the first conditional operation on a key. A plain write sends its record to all replicas at once, and what got into the own
+// store since it read the key would be overwritten by a record that does not remember it in its History. So whoever is about to give a key its History waits
+// until the plain writes on their way are in the own store; those that begin meanwhile, or find the History, go by the own store first.
+type lane struct {
+	plain   atomic.Int32 // writes that have begun and are not in the own store yet
+	fences  atomic.Int32 // operations that let no more of them begin
+	mu      sync.Mutex
+	waiting []func() // for plain to be 0
+	_       [24]byte // to the end of a cache line: a plain write changes it twice
+}
+
+// enter begins a plain write; it reports false if that has to go by the own store.
+func (l *lane) enter() bool {
+	l.plain.Add(1)
+	if l.fences.Load() == 0 {
+		return true
+	}
+	l.leave()
+	return false
+}
+
+// leave says that a plain write is in the own store.
+func (l *lane) leave() {
+	if l.plain.Add(-1) > 0 || l.fences.Load() == 0 {
+		return
+	}
+	l.mu.Lock()
+	waiting := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	for _, wake := range waiting {
+		wake()
+	}
+}
+
+// quiet calls wake when no plain write is on its way, at once or later. There must be a fence, or that could be never.
+func (l *lane) quiet(wake func()) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, wake)
+	l.mu.Unlock()
+	if l.plain.Load() == 0 {
+		wake()
 	}
 }
 
@@ -488,6 +534,15 @@ func (w *window) add(r RequestID, v Version) {
 		s.young, s.old = make(map[RequestID]Version), s.young
 	}
 	s.young[r] = v
+}
+
+// lane returns the lane of a key.
+func (w *window) lane(key []byte) *lane {
+	h := uint32(2166136261) // FNV-1a
+	for _, b := range key {
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return &w.lanes[(h^h>>16)%windowShards]
 }
 
 // find returns the version that a request was given.

@@ -8,11 +8,13 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// write decides puts and deletes as the owner of their keys: it gives each its version, stores the records here and at the other replicas in
-// parallel, and answers each when W of them, itself among them, have it durably.
+// write decides writes as the owner of their keys: it gives each its version, stores the records here and at the other replicas, and answers each
+// when W of them, itself among them, have it durably.
 //
-// No lock is needed for writes of one key that come together: the clock gives each its own version, every replica keeps the newest,
-// and a write that finds a newer one of this process's own in place has simply been overwritten.
+// A plain write, a put or delete without a condition, is stored everywhere in parallel. No lock is needed for plain writes of one key that come
+// together: the clock gives each its own version, every replica keeps the newest,
+// and a write that finds a newer one of this process's own in place has simply been overwritten. Conditional operations, and plain writes of a key that has seen
+// one, go by the own store first: see order.
 //
 // A replica may have a newer version of another origin: this node became the owner a moment ago and its clock is behind, or
 // it is cut off and somebody else is owner too. Then that write came before this one as far as anyone can tell, and this one gets a
@@ -37,22 +39,32 @@ func (b *batch) write() {
 	for i := range writes {
 		writes[i].owned = &b.ops[i]
 	}
-	writes = b.each(writes, (*write).begin)
+	writes = b.order(b.each(writes, (*write).begin))
 	for attempt := 1; len(writes) > 0; attempt++ {
 		b.replicate(writes, need)
 		writes = slices.DeleteFunc(writes, func(w write) bool { return w.enough && w.newer.IsZero() })
-		writes = b.each(writes, func(w *write) error { return w.again(need, attempt) })
+		writes = b.order(b.each(writes, func(w *write) error { return w.again(need, attempt) }))
 	}
 }
 
-// write is a put or delete on its way.
+// write is a write on its way.
 type write struct {
 	*owned
-	record  Record
-	known   bool // the version is that of an earlier attempt of the client
-	existed bool
-	enough  bool // the round is over: as many have it as are needed
+	record Record
+	was    Record  // what the record takes the place of; of a plain write
+	above  Version // of another process, which overtook an earlier round; the record's must be above
+	known  bool    // the request has taken effect before: the record is of that time, or a later one
+	answer outcome
+	enough bool // the round is over: as many have it as are needed
 	round
+
+	entered   bool // the lane of the key, as a plain write
+	fenced    bool // the same lane
+	ordered   bool // it goes by the own store first
+	placed    bool // it is there
+	chain     int  // it is the so manieth of its key in one round of place
+	consulted bool // others were asked what they have of the key
+	doubt     bool // too few have answered: there may be a History that is not known
 }
 
 // each runs f for each write, and answers those for which it fails. It returns the others, in the same place.
@@ -69,33 +81,56 @@ func (b *batch) each(writes []write, f func(w *write) error) []write {
 	return kept
 }
 
-// begin makes the record.
+// begin makes the record, or finds that the write has to go by the own store first.
 func (w *write) begin() error {
+	w.entered = !w.conditional() && w.lane().enter()
+	latest, err := w.latest(false)
+	if err == nil && w.entered && latest.History == "" && !w.doubt {
+		if err = w.make(latest); err == nil {
+			return nil
+		}
+	}
+	w.leave()
+	w.ordered, w.placed = true, false
+	if err == nil && w.consulted {
+		err = w.keep(latest)
+	}
+	return err
+}
+
+// make makes the record of a plain write.
+func (w *write) make(latest Record) error {
 	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request}
 	if !w.record.Tombstone {
 		w.record.Value = w.Value
 	}
-	latest, err := w.latest()
-	if err != nil {
-		return err
-	}
-	w.existed = !latest.Version.IsZero() && !latest.Tombstone
-	if w.record.Version, w.known = w.n.p.given(*w.Op, latest); w.known {
+	w.was, w.answer.Existed = latest, latest.exists()
+	if w.record.Version, w.known = w.given(latest); w.known {
+		w.answer.Version = w.record.Version
 		return nil
 	}
-	return w.version(latest.Version)
+	if err := w.version(latest.Version); err != nil {
+		return err
+	}
+	w.remember()
+	return nil
 }
 
 // version gives the record a version above one that is stored.
 func (w *write) version(stored Version) (err error) {
-	p := w.n.p
-	if w.record.Version, err = p.clock.next(stored); err != nil {
-		return err
+	if w.above.Newer(stored) {
+		stored = w.above
 	}
+	w.record.Version, err = w.n.p.clock.next(stored)
+	w.answer.Version = w.record.Version
+	return err
+}
+
+// remember notes the version that the request was given.
+func (w *write) remember() {
 	if w.Request != (RequestID{}) {
-		p.window().add(w.Request, w.record.Version)
+		w.n.p.window().add(w.Request, w.record.Version)
 	}
-	return nil
 }
 
 // again prepares another round after one in which the record was overtaken. Its error is the outcome of the write otherwise.
@@ -103,39 +138,57 @@ func (w *write) again(need, attempt int) error {
 	p := w.n.p
 	switch {
 	case w.newer.IsZero():
-		return p.verdict(w.round, w.record, need)
+		return w.verdict(need)
 	case attempt == p.cfg.MaxAttempts:
 		return fmt.Errorf("%w: overtaken by newer versions from elsewhere %d times", ErrUnknown, attempt)
 	}
 	if err := p.observe(w.newer); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	overtaken := w.round
-	w.round, w.enough = round{}, false
-	return w.version(overtaken.newer)
+	if w.conditional() {
+		return w.void()
+	}
+	w.above, w.round, w.enough = w.newer, round{}, false
+	return w.begin()
 }
 
 // latest returns the newest record of a key that its owner can know of; its version is zero if there is none. In an arc that is not settled another process
-// may have it, as for a read: a version given without asking could lie below one that was acknowledged, where clocks differ.
-func (o *owned) latest() (Record, error) {
-	own, ok, err := o.n.p.store.Get(o.Key)
-	if err != nil && !errors.Is(err, ErrCorrupt) { // what cannot be read is replaced
+// may have it, as for a read: a version given without asking could lie below one that was acknowledged, where clocks differ. Another may also have what the own
+// store cannot read any more.
+func (w *write) latest(elsewhere bool) (Record, error) {
+	p := w.n.p
+	own, ok, err := p.store.Get(w.Key)
+	corrupt := errors.Is(err, ErrCorrupt)
+	if err != nil && !corrupt {
 		return Record{}, err
 	}
-	q := quorumRead{owned: o}
-	q.add(o.n.self, own, ok && err == nil)
-	if !o.s.settled {
-		q.consult()
+	q := quorumRead{owned: w.owned}
+	if !corrupt {
+		q.add(w.n.self, own, ok)
 	}
-	return q.newest, nil
+	if !w.s.settled || corrupt || elsewhere {
+		q.consult()
+		w.consulted, w.doubt = true, len(q.answers) < p.cfg.ReadQuorum
+	}
+	if !w.conditional() {
+		return q.newest, nil
+	}
+	need, err := p.replicasFor(w.Level, p.cfg.ReadQuorum, w.s.group)
+	if err == nil && w.consulted && len(q.answers) < need {
+		err = fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
+	}
+	if err == nil && q.newest.Version.IsZero() {
+		err = p.deniable(w.s.group, need)
+	}
+	return q.newest, err
 }
 
-// given returns the version that a request already has from an earlier attempt.
-func (p *Process) given(op Op, latest Record) (v Version, known bool) {
-	if op.Request == (RequestID{}) || mutantRetryAnew.on() {
+// given returns the version that the request of a plain write already has from an earlier attempt.
+func (w *write) given(latest Record) (v Version, known bool) {
+	if w.Request == (RequestID{}) || !w.above.IsZero() || mutantRetryAnew.on() {
 		return Version{}, false
 	}
-	if v, known = p.window().find(op.Request); !known && op.Retry && latest.Request == op.Request {
+	if v, known = w.n.p.window().find(w.Request); !known && w.Retry && latest.Request == w.Request {
 		return latest.Version, true
 	}
 	return v, known
@@ -173,7 +226,7 @@ type stored struct {
 
 // replicate stores the records at every member of the group at once, the first of which is this process, and answers each write when need of them, this
 // one always among them, have its record. Whoever is slower gets it all the same. Replicas that failed to answer lately are left to repair if
-// enough others remain. Of a record that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took
+// enough others remain. Of a plain write that is known, sent again for a retried request, a newer version counts as an acknowledgement: it took
 // effect and was overwritten.
 func (b *batch) replicate(writes []write, need int) {
 	p, self, others := b.p, b.group[0], b.group[1:]
@@ -205,9 +258,11 @@ func (b *batch) replicate(writes []write, need int) {
 	}, func() (enough bool) {
 		if mutantAckOwnLate.on() {
 			p.rt.Go(func() { p.applyEach(self, records, from(0)) })
+			leave(writes)
 			return false
 		}
 		p.applyEach(self, records, from(0))
+		leave(writes)
 		return add(self, from(0))
 	}, func(i int, _ error) (enough bool) {
 		return add(others[i], from(1+i))
@@ -235,9 +290,10 @@ func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
 
 // count adds the answer of a replica to a write, which is answered itself if it was the last that was missing.
 func (b *batch) count(w *write, replica ring.Ref, a stored, need int) {
-	w.add(replica, w.record, a.version, a.err, w.known || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on())
+	overwritten := w.known && !w.conditional() || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
+	w.add(replica, w.record, a.version, a.err, overwritten)
 	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
-		b.settle(w.owned, Result{Found: w.existed, Version: w.record.Version, Acks: w.acks}, nil)
+		b.settle(w.owned, Result{Found: w.answer.Existed, Number: w.answer.Number, Version: w.answer.Version, Acks: w.acks}, nil)
 	}
 }
 
@@ -260,17 +316,36 @@ func (o *round) add(from ring.Ref, r Record, v Version, err error, overwritten b
 	o.failures = append(o.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-// verdict returns the error of a write that ended with the given round; nil if enough replicas have it.
-func (p *Process) verdict(o round, r Record, need int) error {
+// verdict returns the error of a write whose round has ended; nil if enough replicas have it.
+func (w *write) verdict(need int) error {
+	failed := errors.Join(w.failures...)
 	switch {
-	case o.acks >= need:
+	case w.acks >= need:
 		return nil
-	case o.acks <= 1 && o.skewed > 0:
+	case w.acks <= 1 && w.skewed > 0 && !w.ordered && !w.known:
 		// The clock of this process runs ahead: only its own store took the version. Take it back.
-		if _, err := p.store.Drop([]Entry{{Key: r.Key, Version: r.Version}}); err != nil {
-			return fmt.Errorf("%w: %w", ErrUnknown, err)
+		if err := w.takeBack(); err != nil {
+			return fmt.Errorf("%w: %w: %w", ErrUnknown, err, failed)
 		}
-		return errors.Join(o.failures...)
+		return failed
 	}
-	return fmt.Errorf("%w: %w: %d of %d have it: %w", ErrUnknown, ErrConsistency, o.acks, need, errors.Join(o.failures...))
+	return fmt.Errorf("%w: %w: %d of %d have it: %w", ErrUnknown, ErrConsistency, w.acks, need, failed)
+}
+
+// takeBack puts what was there before in the place of the record in the own store.
+func (w *write) takeBack() error {
+	var n int
+	var err error
+	if v := w.record.Version; w.was.Version.IsZero() {
+		n, err = w.n.p.store.Drop([]Entry{{Key: w.Key, Version: v}})
+	} else {
+		var done []bool
+		if done, err = w.n.p.store.Replace([]Record{w.was}, []Version{v}); err == nil && done[0] {
+			n = 1
+		}
+	}
+	if err == nil && n == 0 {
+		err = errors.New("it was overwritten meanwhile")
+	}
+	return err
 }

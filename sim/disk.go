@@ -39,37 +39,54 @@ func (d disk) Version(key []byte) (node.Version, error) {
 }
 
 // Apply implements node.Store. With Options.SyncLatency it waits, and must be called on a task of the host.
-func (d disk) Apply(records []node.Record) ([]node.Version, error) {
+func (d disk) Apply(records []node.Record) (versions []node.Version, err error) {
+	err = d.write("Store.Apply", records, func(m *store.Memory, from, to int) error {
+		stored, err := m.Apply(records[from:to])
+		versions = append(versions, stored...)
+		return err
+	})
+	return versions, err
+}
+
+// Replace implements node.Store. It waits as Apply does.
+func (d disk) Replace(records []node.Record, stored []node.Version) (done []bool, err error) {
+	err = d.write("Store.Replace", records, func(m *store.Memory, from, to int) error {
+		did, err := m.Replace(records[from:to], stored[from:to])
+		done = append(done, did...)
+		return err
+	})
+	return done, err
+}
+
+// write calls write for the records, all at once or, to see what each takes the place of, one after the other, and waits until they are synced.
+func (d disk) write(what string, records []node.Record, write func(m *store.Memory, from, to int) error) error {
 	h := d.h
 	if h.mem == nil {
 		h.mem = store.NewMemory()
 	}
 	o := &h.w.options
 	if o.SyncInterval == 0 && o.SyncLatency == 0 {
-		return h.mem.Apply(records)
+		return write(h.mem, 0, len(records))
 	}
-	versions := make([]node.Version, 0, len(records))
 	for i := range records {
-		r := &records[i]
-		before, _, err := h.mem.Get(r.Key)
+		key := records[i].Key
+		before, _, err := h.mem.Get(key)
+		if err == nil {
+			err = write(h.mem, i, i+1)
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		stored, err := h.mem.Apply(records[i : i+1])
-		if err != nil {
-			return nil, err
+		if now, _ := h.mem.Version(key); now != before.Version {
+			h.unsynced(node.Entry{Key: key, Version: now}, before)
 		}
-		if stored[0] != before.Version {
-			h.unsynced(node.Entry{Key: r.Key, Version: stored[0]}, before)
-		}
-		versions = append(versions, stored[0])
 	}
 	if o.SyncInterval == 0 {
-		h.mine("Store.Apply")
+		h.mine(what)
 		h.w.wakeAt(h.synced(), h.w.current)
-		h.w.park("Store.Apply")
+		h.w.park(what)
 	}
-	return versions, nil
+	return nil
 }
 
 // Drop implements node.Store.

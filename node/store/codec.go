@@ -17,6 +17,10 @@ import (
 //
 //	format 1 | flags | version time (8) | version origin (8) | request id (16) | value | CRC-32C (4)
 //
+// or, with a node.History,
+//
+//	format 2 | flags | version time (8) | version origin (8) | request id (16) | length of the history (2) | history | value | CRC-32C (4)
+//
 // where the checksum covers the disk key and everything before it. Disk keys that start with 0x00 are the store's own.
 const (
 	metaSpace   byte = 0x00
@@ -25,8 +29,10 @@ const (
 	keyOverhead = 1 + len(ring.ID{})
 
 	recordFormat   byte = 1
+	historyFormat  byte = 2
 	flagTombstone  byte = 1 << 0
 	headerBytes         = 2 + 8 + 8 + 16
+	lengthBytes         = 2
 	checksumBytes       = 4
 	recordOverhead      = headerBytes + checksumBytes
 )
@@ -43,7 +49,19 @@ func appendDiskKey(dst []byte, id ring.ID, key []byte) []byte {
 // userKey returns the part of a disk key that the user gave.
 func userKey(diskKey []byte) []byte { return diskKey[keyOverhead:] }
 
-// encodeRecord fills dst, recordOverhead + len(r.Value) bytes long, with the disk value of r.
+// encodedBytes returns the length of the disk value of r.
+func encodedBytes(r *node.Record) int {
+	n := recordOverhead
+	if r.History != "" {
+		n += lengthBytes + len(r.History)
+	}
+	if !r.Tombstone {
+		n += len(r.Value)
+	}
+	return n
+}
+
+// encodeRecord fills dst, encodedBytes long, with the disk value of r.
 func encodeRecord(dst, diskKey []byte, r *node.Record) {
 	dst[0], dst[1] = recordFormat, 0
 	if r.Tombstone {
@@ -52,7 +70,14 @@ func encodeRecord(dst, diskKey []byte, r *node.Record) {
 	binary.BigEndian.PutUint64(dst[2:], r.Version.Time)
 	binary.BigEndian.PutUint64(dst[10:], r.Version.Origin)
 	copy(dst[18:], r.Request[:])
-	copy(dst[headerBytes:], r.Value)
+	body := dst[headerBytes : len(dst)-checksumBytes]
+	if r.History != "" {
+		dst[0] = historyFormat
+		binary.BigEndian.PutUint16(body, uint16(len(r.History)))
+		body = body[lengthBytes:]
+		body = body[copy(body, r.History):]
+	}
+	copy(body, r.Value)
 	end := len(dst) - checksumBytes
 	binary.BigEndian.PutUint32(dst[end:], checksum(diskKey, dst[:end]))
 }
@@ -63,35 +88,60 @@ func checksum(diskKey, body []byte) uint32 {
 
 // decodeVersion checks a disk value and returns its version. The error wraps node.ErrCorrupt.
 func decodeVersion(diskKey, raw []byte) (node.Version, error) {
+	v, _, _, err := decodeParts(diskKey, raw)
+	return v, err
+}
+
+// decodeParts checks a disk value and returns its version, and where its history and value are.
+func decodeParts(diskKey, raw []byte) (v node.Version, history, value []byte, err error) {
+	corrupt := func(format string, args ...any) (node.Version, []byte, []byte, error) {
+		return node.Version{}, nil, nil, fmt.Errorf("%w: "+format, append([]any{node.ErrCorrupt}, args...)...)
+	}
 	if len(raw) < recordOverhead {
-		return node.Version{}, fmt.Errorf("%w: %d bytes, want at least %d", node.ErrCorrupt, len(raw), recordOverhead)
+		return corrupt("%d bytes, want at least %d", len(raw), recordOverhead)
 	}
 	end := len(raw) - checksumBytes
 	if got, want := checksum(diskKey, raw[:end]), binary.BigEndian.Uint32(raw[end:]); got != want {
-		return node.Version{}, fmt.Errorf("%w: checksum %08x, stored %08x", node.ErrCorrupt, got, want)
+		return corrupt("checksum %08x, stored %08x", got, want)
 	}
-	if raw[0] != recordFormat {
-		return node.Version{}, fmt.Errorf("%w: record format %d, want %d", node.ErrCorrupt, raw[0], recordFormat)
+	value = raw[headerBytes:end]
+	switch raw[0] {
+	case recordFormat:
+	case historyFormat:
+		n := 0
+		if len(value) >= lengthBytes {
+			n = int(binary.BigEndian.Uint16(value))
+		}
+		if n == 0 || len(value) < lengthBytes+n {
+			return corrupt("a history of %d bytes in a record of %d", n, len(raw))
+		}
+		history, value = value[lengthBytes:][:n], value[lengthBytes+n:]
+		if err := node.History(history).Check(); err != nil {
+			return corrupt("%w", err)
+		}
+	default:
+		return corrupt("record format %d, want %d or %d", raw[0], recordFormat, historyFormat)
 	}
-	if raw[1]&^flagTombstone != 0 || raw[1] == flagTombstone && len(raw) != recordOverhead {
-		return node.Version{}, fmt.Errorf("%w: flags %02x with %d bytes of value", node.ErrCorrupt, raw[1], len(raw)-recordOverhead)
+	if raw[1]&^flagTombstone != 0 || raw[1] == flagTombstone && len(value) > 0 {
+		return corrupt("flags %02x with %d bytes of value", raw[1], len(value))
 	}
-	return node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}, nil
+	return node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}, history, value, nil
 }
 
 // decodeRecord checks a disk value and returns the record, whose slices are copies. The error wraps node.ErrCorrupt.
 func decodeRecord(diskKey, raw []byte) (node.Record, error) {
-	version, err := decodeVersion(diskKey, raw)
+	version, history, value, err := decodeParts(diskKey, raw)
 	if err != nil {
 		return node.Record{}, err
 	}
-	key, value := userKey(diskKey), raw[headerBytes:len(raw)-checksumBytes]
+	key := userKey(diskKey)
 	both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
 	r := node.Record{
 		Key:       both[:len(key):len(key)],
 		Version:   version,
 		Tombstone: raw[1]&flagTombstone != 0,
 		Request:   node.RequestID(raw[18:headerBytes]),
+		History:   node.History(history),
 	}
 	if !r.Tombstone {
 		r.Value = both[len(key):]

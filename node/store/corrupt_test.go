@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chordkv/chord/node"
@@ -17,8 +18,15 @@ import (
 // Every bit of a stored record is covered by its checksum, and what fails it is never served, counts as absent elsewhere, and is
 // replaced by the next Apply, older or not.
 func TestCorruptRecord(t *testing.T) {
+	for _, history := range []node.History{"", node.History("\x01" + strings.Repeat("h", 41))} {
+		r := put("key", "value", 5)
+		r.History = history
+		testCorruptRecord(t, r)
+	}
+}
+
+func testCorruptRecord(t *testing.T, r node.Record) {
 	s := openPebble(t, t.TempDir(), smallOptions())
-	r := put("key", "value", 5)
 	apply(t, s, put("other", "sound", 1), r)
 	diskKey := store.DiskKey(r.Key)
 	sound, err := s.Raw(diskKey)
@@ -136,8 +144,11 @@ func TestCorruptTable(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	s := openPebble(f, f.TempDir(), smallOptions())
-	for i, r := range []node.Record{put("k", "v", 1), put("k", "", 2), tombstone("k", 3)} {
+	for i, r := range []node.Record{put("k", "v", 1), put("k", "", 2), tombstone("k", 3), put("k", "v", 4), tombstone("k", 5)} {
 		r.Key = fmt.Append(nil, "k", i)
+		if i >= 3 {
+			r.History = node.History("\x00" + strings.Repeat("h", 41))
+		}
 		apply(f, s, r)
 		raw, err := s.Raw(store.DiskKey(r.Key))
 		if err != nil {
@@ -160,11 +171,15 @@ func FuzzDecodeRecord(f *testing.F) {
 }
 
 func FuzzEncodeRecord(f *testing.F) {
-	f.Add([]byte("key"), []byte("value"), uint64(1), uint64(2), false)
-	f.Add([]byte("\x00"), []byte(nil), uint64(1<<63), uint64(0), true)
-	f.Fuzz(func(t *testing.T, key, value []byte, time, origin uint64, deleted bool) {
+	f.Add([]byte("key"), []byte("value"), uint64(1), uint64(2), false, uint8(0))
+	f.Add([]byte("\x00"), []byte(nil), uint64(1<<63), uint64(0), true, uint8(16))
+	f.Fuzz(func(t *testing.T, key, value []byte, time, origin uint64, deleted bool, outcomes uint8) {
+		history := node.History("")
+		if outcomes > 0 {
+			history = node.History("\x00" + strings.Repeat("h", 41*int(outcomes%17)))
+		}
 		r := node.Record{
-			Key: key, Value: append([]byte{}, value...), Tombstone: deleted,
+			Key: key, Value: append([]byte{}, value...), Tombstone: deleted, History: history,
 			Version: node.Version{Time: time, Origin: origin}, Request: node.RequestID{byte(origin), 15: byte(time)},
 		}
 		if deleted {

@@ -109,7 +109,8 @@ func files(t testing.TB, path string) string {
 	return all.String()
 }
 
-// A directory of format 1 is one of format 2 from the next start on: a program that knows no hash tree must not write to it any more.
+// A directory of an older format is one of the present one from the next start on: a program that knows no hash tree, or no history, must not write to
+// it any more.
 func TestDirIsBroughtUpToDate(t *testing.T) {
 	path := t.TempDir()
 	was, err := store.OpenDir(path, dirOptions())
@@ -119,7 +120,7 @@ func TestDirIsBroughtUpToDate(t *testing.T) {
 	if err := errors.Join(was.SetFormat(1), was.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []int{1, 2} {
+	for _, want := range []int{1, 3} {
 		content, err := os.ReadFile(filepath.Join(path, "chord.json"))
 		if err != nil || !bytes.Contains(content, fmt.Appendf(nil, "\"format\": %d,", want)) {
 			t.Errorf("%v, want format %d in %s", err, want, content)
@@ -161,7 +162,7 @@ func TestDirRefuses(t *testing.T) {
 	}{
 		{"another cluster", nil, func(o *store.DirOptions) { o.Cluster = [16]byte{1} }, []string{"cluster 0500", "not 0100"}},
 		{"other vnodes", nil, func(o *store.DirOptions) { o.VNodes = 8 }, []string{"vnodes 4, not 8", "start with vnodes 4"}},
-		{"newer format", edit(`"format": 2`, `"format": 3`), nil, []string{"format 3", "newer version"}},
+		{"newer format", edit(`"format": 3`, `"format": 4`), nil, []string{"format 4", "newer version"}},
 		{"flipped digit", edit(`"incarnation": 1`, `"incarnation": 5`), nil, []string{"chord.json is damaged", "checksum"}},
 		{"cut short", edit("\"vnodes\"", "\x00"), nil, []string{"chord.json is damaged"}},
 		{"short id", edit(`"process": "`, `"process": "00`), nil, []string{"chord.json is damaged"}},

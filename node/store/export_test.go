@@ -86,7 +86,7 @@ func (m *Memory) Shards() int { return len(*m.table.Load()) }
 
 // EncodeRecord returns what a Pebble keeps under the DiskKey of a record.
 func EncodeRecord(r node.Record) []byte {
-	dst := make([]byte, recordOverhead+len(r.Value))
+	dst := make([]byte, encodedBytes(&r))
 	encodeRecord(dst, DiskKey(r.Key), &r)
 	return dst
 }

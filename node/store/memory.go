@@ -209,33 +209,37 @@ func (m *Memory) Version(key []byte) (node.Version, error) {
 // Apply implements node.Store.
 func (m *Memory) Apply(records []node.Record) ([]node.Version, error) {
 	versions := make([]node.Version, len(records))
-	if len(records) == 1 {
-		versions[0] = m.apply(records[0].ID(), &records[0])
-		return versions, nil
-	}
-	slots := inOrder(records)
-	for len(slots) > 0 {
+	for slots := inOrder(records); len(slots) > 0; {
 		same := slots[:sameKey(records, slots)]
 		slots = slots[len(same):]
-		stored := m.apply(same[0].id, &records[same[0].record])
-		for _, s := range same {
-			versions[s.record] = stored
-		}
+		m.put(same[0].id, records[same[0].record].Key, func(was node.Version) *node.Record { return applied(records, same, was, versions) })
 	}
 	return versions, nil
 }
 
-// apply stores a record if it is newer and returns the version that is stored afterwards.
-func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
+// Replace implements node.Store.
+func (m *Memory) Replace(records []node.Record, stored []node.Version) ([]bool, error) {
+	done := make([]bool, len(records))
+	for slots := inOrder(records); len(slots) > 0; {
+		same := slots[:sameKey(records, slots)]
+		slots = slots[len(same):]
+		m.put(same[0].id, records[same[0].record].Key, func(was node.Version) *node.Record { return replaced(records, same, was, stored, done) })
+	}
+	return done, nil
+}
+
+// put stores what choose makes of the version that is there; nil leaves it as it is.
+func (m *Memory) put(id ring.ID, key []byte, choose func(was node.Version) *node.Record) {
 	s := m.lock(id)
 	was := node.Version{}
-	it := s.find(id, r.Key)
+	it := s.find(id, key)
 	if it != nil {
 		was = it.record.Version
 	}
-	if !r.Version.Newer(was) {
+	r := choose(was)
+	if r == nil {
 		s.mu.Unlock()
-		return was
+		return
 	}
 	stored := *r
 	if stored.Tombstone {
@@ -258,7 +262,6 @@ func (m *Memory) apply(id ring.ID, r *node.Record) node.Version {
 	if single >= growAt && len(*m.table.Load()) == 1 {
 		m.grow()
 	}
-	return stored.Version
 }
 
 // Drop implements node.Store.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -33,6 +34,17 @@ func (m model) apply(records []node.Record) []node.Version {
 		versions[i] = m[string(r.Key)].Version
 	}
 	return versions
+}
+
+func (m model) replace(records []node.Record, stored []node.Version) []bool {
+	done := make([]bool, len(records))
+	for i, r := range records {
+		if done[i] = m[string(r.Key)].Version == stored[i]; done[i] {
+			delete(m, string(r.Key))
+			m.apply(records[i : i+1])
+		}
+	}
+	return done
 }
 
 func (m model) drop(entries []node.Entry) (n int) {
@@ -70,6 +82,9 @@ var (
 		r := node.Record{Key: []byte(keys.Draw(t, "key")), Version: versions.Draw(t, "version")}
 		// What a version says is always the same: the writer never gives it twice.
 		r.Request = node.RequestID{byte(r.Version.Time), byte(r.Version.Origin)}
+		if r.Version.Origin == 2 {
+			r.History = node.History("\x01" + strings.Repeat(string(rune('a'+r.Version.Time)), 41*int(r.Version.Time)))
+		}
 		if r.Tombstone = r.Version.Time%3 == 0; !r.Tombstone && r.Version.Time%3 == 1 {
 			r.Value = fmt.Append(nil, r.Version)
 		}
@@ -111,6 +126,22 @@ func compare(t *rapid.T, s node.Store, reopen func() node.Store) {
 			got, err := s.Apply(batch)
 			if want := m.apply(batch); err != nil || !slices.Equal(got, want) {
 				t.Fatalf("got versions %v, %v, want %v", got, err, want)
+			}
+		},
+		"replace": func(t *rapid.T) {
+			batch := rapid.SliceOfN(records, 0, 8).Draw(t, "records")
+			stored := make([]node.Version, len(batch))
+			for i, r := range batch {
+				if stored[i] = m[string(r.Key)].Version; rapid.Bool().Draw(t, "other") {
+					stored[i] = versions.Draw(t, "stored")
+				}
+				if r.Version.IsZero() {
+					t.Skip("no record has the version zero")
+				}
+			}
+			got, err := s.Replace(batch, stored)
+			if want := m.replace(batch, stored); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("got %v, %v, want %v", got, err, want)
 			}
 		},
 		"drop": func(t *rapid.T) {

@@ -135,17 +135,36 @@ func (p *Pebble) settleAll(changes []*change) error {
 
 // Apply implements node.Store.
 func (p *Pebble) Apply(records []node.Record) ([]node.Version, error) {
+	versions := make([]node.Version, len(records))
+	err := p.write(records, func(same []slot, was node.Version) *node.Record { return applied(records, same, was, versions) })
+	if err != nil {
+		return nil, storeError(fmt.Sprintf("apply %d records", len(records)), err)
+	}
+	return versions, nil
+}
+
+// Replace implements node.Store.
+func (p *Pebble) Replace(records []node.Record, stored []node.Version) ([]bool, error) {
+	done := make([]bool, len(records))
+	err := p.write(records, func(same []slot, was node.Version) *node.Record { return replaced(records, same, was, stored, done) })
+	if err != nil {
+		return nil, storeError(fmt.Sprintf("replace %d records", len(records)), err)
+	}
+	return done, nil
+}
+
+// write stores, of the records of each key, what choose makes of the version that is there; nil leaves it as it is.
+func (p *Pebble) write(records []node.Record, choose func(same []slot, was node.Version) *node.Record) error {
 	if err := p.usable(); err != nil {
-		return nil, err
+		return err
 	}
 	bytes := 0
 	for i := range records {
-		bytes += len(records[i].Key) + len(records[i].Value) + recordOverhead
+		bytes += len(records[i].Key) + encodedBytes(&records[i])
 	}
 	if err := p.space.admit(bytes); err != nil {
-		return nil, err
+		return err
 	}
-	versions := make([]node.Version, len(records))
 	slots := inOrder(records)
 	var changes []*change
 	var failed error
@@ -155,19 +174,16 @@ func (p *Pebble) Apply(records []node.Record) ([]node.Version, error) {
 			n++ // the records of a key stay together
 		}
 		var c *change
-		if c, failed = p.applyChunk(records, slots[:n], versions); c != nil {
+		if c, failed = p.writeChunk(records, slots[:n], choose); c != nil {
 			changes = append(changes, c)
 		}
 		slots = slots[n:]
 	}
-	if err := errors.Join(failed, p.settleAll(changes)); err != nil {
-		return nil, storeError(fmt.Sprintf("apply %d records", len(records)), err)
-	}
-	return versions, nil
+	return errors.Join(failed, p.settleAll(changes))
 }
 
-// applyChunk commits those of the records that are newer than what is stored.
-func (p *Pebble) applyChunk(records []node.Record, slots []slot, versions []node.Version) (*change, error) {
+// writeChunk commits what is chosen of a part of the records.
+func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(same []slot, was node.Version) *node.Record) (*change, error) {
 	ids := make([]ring.ID, len(slots))
 	for i := range slots {
 		ids[i] = slots[i].id
@@ -178,23 +194,19 @@ func (p *Pebble) applyChunk(records []node.Record, slots []slot, versions []node
 	for len(slots) > 0 {
 		same := slots[:sameKey(records, slots)]
 		slots = slots[len(same):]
-		r := &records[same[0].record]
-		diskKey = appendDiskKey(diskKey[:0], same[0].id, r.Key)
-		stored, err := p.versionIn(p.db, diskKey)
+		id, key := same[0].id, records[same[0].record].Key
+		diskKey = appendDiskKey(diskKey[:0], id, key)
+		was, err := p.versionIn(p.db, diskKey)
 		if err != nil {
 			unlock(c.stripes)
 			return nil, errors.Join(err, c.batch.Close())
 		}
-		if r.Version.Newer(stored) {
-			c.deltas = append(c.deltas, deltaOf(same[0].id, r.Key, stored, r.Version))
-			stored = r.Version
+		if r := choose(same, was); r != nil {
+			c.deltas = append(c.deltas, deltaOf(id, key, was, r.Version))
 			if err := put(c.batch, diskKey, r); err != nil {
 				unlock(c.stripes)
 				return nil, errors.Join(err, c.batch.Close())
 			}
-		}
-		for _, s := range same {
-			versions[s.record] = stored
 		}
 	}
 	if err := p.commit(c); err != nil {
@@ -205,11 +217,7 @@ func (p *Pebble) applyChunk(records []node.Record, slots []slot, versions []node
 
 // put encodes a record straight into a batch.
 func put(b *pebble.Batch, diskKey []byte, r *node.Record) error {
-	size := recordOverhead
-	if !r.Tombstone {
-		size += len(r.Value)
-	}
-	op := b.SetDeferred(len(diskKey), size)
+	op := b.SetDeferred(len(diskKey), encodedBytes(r))
 	copy(op.Key, diskKey)
 	encodeRecord(op.Value, diskKey, r)
 	return op.Finish()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -83,7 +84,7 @@ func get(t testing.TB, s node.Store, key string) (node.Record, bool) {
 // equal compares records, nil and empty values told apart.
 func equal(a, b node.Record) bool {
 	return bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Value, b.Value) && (a.Value == nil) == (b.Value == nil) &&
-		a.Version == b.Version && a.Tombstone == b.Tombstone && a.Request == b.Request
+		a.Version == b.Version && a.Tombstone == b.Tombstone && a.Request == b.Request && a.History == b.History
 }
 
 func TestApplyKeepsTheNewest(t *testing.T) {
@@ -435,4 +436,81 @@ func TestSyncModeText(t *testing.T) {
 	if m, err := store.ParseSyncMode("sometimes"); err == nil {
 		t.Errorf("got %v", m)
 	}
+}
+
+// Of many records with one key in a batch, the newest is stored whatever their order.
+func TestApplyKeepsTheNewestOfMany(t *testing.T) {
+	stores(t, func(t *testing.T, s node.Store) {
+		batch := make([]node.Record, 40)
+		for i := range batch {
+			batch[i] = put("k", fmt.Sprint(i), i+1)
+		}
+		for i, v := range apply(t, s, batch...) {
+			if v != version(40) {
+				t.Fatalf("record %d: got version %v, want the newest", i, v)
+			}
+		}
+	})
+}
+
+// Replace is a compare-and-set: it stores what was decided on the version that is there, and nothing else.
+func TestReplace(t *testing.T) {
+	stores(t, func(t *testing.T, s node.Store) {
+		replace := func(r node.Record, stored int, want bool) {
+			t.Helper()
+			v := node.Version{}
+			if stored > 0 {
+				v = version(stored)
+			}
+			if got, err := s.Replace([]node.Record{r}, []node.Version{v}); err != nil || got[0] != want {
+				t.Errorf("%q over version %d: got %v, %v, want %v", r.Value, stored, got, err, want)
+			}
+		}
+		replace(put("k", "a", 2), 1, false)
+		replace(put("k", "a", 2), 0, true)
+		replace(put("k", "b", 3), 0, false)
+		replace(put("k", "b", 3), 2, true)
+		replace(put("k", "c", 1), 3, true) // back to an older one
+		got, err := s.Replace(
+			[]node.Record{put("k", "d", 4), put("x", "x", 9), put("k", "e", 5), put("k", "f", 6), put("k", "g", 7)},
+			[]node.Version{version(1), {}, version(4), version(4), version(5)})
+		if want := []bool{true, true, true, false, true}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("several of a key: got %v, %v, want %v", got, err, want)
+		}
+		if r, _ := get(t, s, "k"); string(r.Value) != "g" {
+			t.Errorf("got %q, want the last", r.Value)
+		}
+		entries, _ := s.List(ring.FullArc(), node.Cursor{}, 9)
+		if sums, err := s.Digest([]ring.Arc{ring.FullArc()}); err != nil || sums[0] != summary(entries) || len(entries) != 2 {
+			t.Errorf("%d entries, digest %v, %v", len(entries), sums, err)
+		}
+	})
+}
+
+// A counter that many raise at once.
+func TestReplaceConcurrently(t *testing.T) {
+	const writers, each = 8, 50
+	stores(t, func(t *testing.T, s node.Store) {
+		var tasks sync.WaitGroup
+		for w := range writers {
+			tasks.Go(func() {
+				for n := 0; n < each; {
+					was, _, err := s.Get([]byte("k"))
+					next := node.Record{Key: []byte("k"), Value: fmt.Append(nil, was.Version.Time>>16+1), Version: node.Version{Time: was.Version.Time + 1<<16, Origin: uint64(w)}}
+					done, replaceErr := s.Replace([]node.Record{next}, []node.Version{was.Version})
+					if err != nil || replaceErr != nil {
+						t.Error(err, replaceErr)
+						return
+					}
+					if done[0] {
+						n++
+					}
+				}
+			})
+		}
+		tasks.Wait()
+		if r, _ := get(t, s, "k"); string(r.Value) != fmt.Sprint(writers*each) {
+			t.Errorf("got %s, want %d", r.Value, writers*each)
+		}
+	})
 }

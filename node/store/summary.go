@@ -60,7 +60,7 @@ func stretches(arc ring.Arc, from node.Cursor) ([]span, place) {
 	return parts, place{id: id, key: from.Key}
 }
 
-// slot is a record's place in an Apply.
+// slot is a record's place in an Apply or Replace.
 type slot struct {
 	id     ring.ID
 	record int
@@ -72,13 +72,19 @@ func inOrder(records []node.Record) []slot {
 	for i := range records {
 		slots[i] = slot{id: records[i].ID(), record: i}
 	}
+	if len(slots) == 1 {
+		return slots
+	}
 	slices.SortFunc(slots, func(a, b slot) int {
 		x, y := &records[a.record], &records[b.record]
 		if c := cmp.Or(a.id.Compare(b.id), bytes.Compare(x.Key, y.Key)); c != 0 {
 			return c
 		}
-		if x.Version.Newer(y.Version) {
+		switch {
+		case x.Version.Newer(y.Version):
 			return -1
+		case y.Version.Newer(x.Version):
+			return +1
 		}
 		return a.record - b.record
 	})
@@ -92,4 +98,30 @@ func sameKey(records []node.Record, slots []slot) int {
 		n++
 	}
 	return n
+}
+
+// applied returns which of the records of a key Apply stores over the version that is there, nil for none, and notes the version that is there afterwards.
+func applied(records []node.Record, same []slot, was node.Version, versions []node.Version) *node.Record {
+	newest := &records[same[0].record]
+	if newest.Version.Newer(was) {
+		was = newest.Version
+	} else {
+		newest = nil
+	}
+	for _, s := range same {
+		versions[s.record] = was
+	}
+	return newest
+}
+
+// replaced returns which of the records of a key Replace stores over the version that is there, nil for none, and notes which had their turn.
+func replaced(records []node.Record, same []slot, was node.Version, stored []node.Version, done []bool) (last *node.Record) {
+	slices.SortFunc(same, func(a, b slot) int { return a.record - b.record })
+	for _, s := range same {
+		if stored[s.record] == was {
+			last, done[s.record] = &records[s.record], true
+			was = last.Version
+		}
+	}
+	return last
 }

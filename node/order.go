@@ -1,0 +1,329 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// The own store of a key's owner is where conditional operations are put in order. The owner reads what is there, decides, and puts the new record in the place of just
+// that version; if another write came between, it decides anew. Only then do the other replicas get the record. So from the first conditional operation on, the versions
+// of a key that its owner gives are a chain, in which each was decided on knowing the one before and inherits its History.
+//
+// What breaks the chain comes from other processes, while it is not settled who owns the key. Before it decides, an owner whose arc is not settled asks whoever may have been
+// a replica, and needs R answers. If a replica turns out to have a newer version of another owner later on, the decision is void. See
+// docs/decisions/0009-conditional-operations.md.
+
+// order gets the writes that go by the own store first there. It answers those that fail or change nothing, and returns the others.
+func (b *batch) order(writes []write) []write {
+	var open []*write
+	for i := range writes {
+		if w := &writes[i]; w.ordered && !w.placed {
+			open = append(open, w)
+		}
+	}
+	if len(open) == 0 {
+		return writes
+	}
+	// Bound: each time around another write of the key has come between, or deny has found a newer version elsewhere, which it does MaxAttempts times at most.
+	for attempt := 1; len(open) > 0; attempt++ {
+		open = b.place(open, attempt)
+	}
+	b.flush()
+	return slices.DeleteFunc(writes, func(w write) bool { return w.ordered && !w.placed })
+}
+
+// place decides writes on what is in the own store, puts the records there, and returns those that have to be decided anew.
+func (b *batch) place(open []*write, attempt int) (again []*write) {
+	made := make(map[string]*write, len(open)) // in this round, the last of a key
+	var placing []*write
+	var records []Record
+	var stored []Version
+	for _, w := range open {
+		var latest Record
+		var err error
+		before := made[string(w.Key)]
+		switch {
+		case before == nil:
+			latest, err = w.own()
+		case before.chain == maxOutcomes: // or an outcome would be forgotten before it is given
+			again = append(again, w)
+			continue
+		default:
+			latest, w.chain = before.record, before.chain+1
+		}
+		if err != nil {
+			b.end(w, err)
+			continue
+		}
+		switch err = w.decide(latest); {
+		case before != nil && (err != nil || w.known):
+			again = append(again, w) // when it is certain that what was decided on is there
+		case err != nil:
+			if b.deny(w, err, attempt) {
+				again = append(again, w)
+			}
+		case w.known:
+			w.placed = true
+			w.unfence()
+		default:
+			if before == nil {
+				w.chain = 1
+			}
+			made[string(w.Key)] = w
+			placing, records, stored = append(placing, w), append(records, w.record), append(stored, latest.Version)
+		}
+	}
+	if len(placing) == 0 {
+		return again
+	}
+	done, err := b.p.store.Replace(records, stored)
+	for i, w := range placing {
+		switch {
+		case err != nil:
+			b.end(w, err)
+		case done[i]:
+			w.placed = true
+			w.remember()
+			w.unfence()
+		default:
+			again = append(again, w)
+		}
+	}
+	return again
+}
+
+// own returns the record of the key in the own store.
+func (w *write) own() (Record, error) {
+	latest, _, err := w.n.p.store.Get(w.Key)
+	if err != nil && !(w.consulted && errors.Is(err, ErrCorrupt)) { // nobody had it, or it would have been replaced
+		return Record{}, err
+	}
+	if latest.History != "" || !w.conditional() || w.fenced {
+		return latest, nil
+	}
+	if err := w.fence(); err != nil {
+		return Record{}, err
+	}
+	return w.own()
+}
+
+// end answers a write with an error.
+func (b *batch) end(w *write, err error) {
+	w.unfence()
+	b.settle(w.owned, Result{}, err)
+}
+
+// decide makes the record of a write that finds the latest one in its place, or finds that it has done so before.
+func (w *write) decide(latest Record) error {
+	p := w.n.p
+	if mutantHistoryForgotten.on() && latest.Version.Origin != p.clock.origin {
+		latest.History = ""
+	}
+	known, err := w.before(latest)
+	if w.known = known; known || err != nil {
+		w.record = latest
+		return err
+	}
+	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request, History: latest.History}
+	w.answer = outcome{Request: w.Request, Existed: latest.exists()}
+	if err := w.met(&latest); err != nil {
+		return err
+	}
+	if w.record.Value, w.answer.Number, err = w.combine(&latest); err != nil {
+		return err
+	}
+	if n := len(w.record.Value); n > p.cfg.MaxValueBytes {
+		return fmt.Errorf("%w: the value would have %d bytes, the limit is %d", ErrInvalid, n, p.cfg.MaxValueBytes)
+	}
+	if err := w.version(latest.Version); err != nil {
+		return err
+	}
+	if w.doubt {
+		w.record.History = w.record.History.doubtful()
+	}
+	if w.conditional() {
+		w.record.History = w.record.History.with(w.answer)
+	}
+	return nil
+}
+
+// before reports whether the request has taken effect already, and finds its answer. The error is ErrUnknown if it may have, and nobody knows.
+func (w *write) before(latest Record) (known bool, err error) {
+	if !w.conditional() {
+		v, known := w.given(latest)
+		w.answer = outcome{Version: v, Existed: latest.exists()}
+		return known && !v.Newer(latest.Version), nil
+	}
+	if w.Request == (RequestID{}) || mutantRetryAnew.on() {
+		return false, nil
+	}
+	if w.answer, known = latest.History.find(w.Request); known {
+		return true, nil
+	}
+	// A version of it that is not in the chain was on another, which this one has replaced.
+	if _, given := w.n.p.window().find(w.Request); given && !mutantHistoryForgotten.on() || w.Retry && latest.History.lost() {
+		return false, fmt.Errorf("%w: nobody remembers whether this request took effect before", ErrUnknown)
+	}
+	return false, nil
+}
+
+// met returns an error unless the condition of the operation holds.
+func (o *Op) met(latest *Record) error {
+	found := latest.exists()
+	switch {
+	case o.If == IfAbsent && found:
+		return conflict(Exists, latest)
+	case (o.If == IfPresent || o.If == IfVersion) && !found:
+		return conflict(Missing, latest)
+	case o.If == IfVersion && latest.Version != o.Version:
+		return conflict(Changed, latest)
+	}
+	return nil
+}
+
+// combine returns the value that an operation leaves, and Result.Number.
+func (o *Op) combine(latest *Record) (value []byte, number int64, err error) {
+	switch o.Kind {
+	case OpPut:
+		return o.Value, 0, nil
+	case OpIncrement:
+		if number, err = o.add(latest); err != nil {
+			return nil, 0, err
+		}
+		return strconv.AppendInt(nil, number, 10), number, nil
+	case OpAppend:
+		value = append(append(make([]byte, 0, len(latest.Value)+len(o.Value)), latest.Value...), o.Value...)
+	case OpPrepend:
+		value = append(append(make([]byte, 0, len(latest.Value)+len(o.Value)), o.Value...), latest.Value...)
+	}
+	return value, int64(len(value)), nil
+}
+
+// add returns the sum of an increment.
+func (o *Op) add(latest *Record) (int64, error) {
+	n := o.Initial
+	if latest.exists() {
+		var err error
+		if n, err = strconv.ParseInt(string(latest.Value), 10, 64); err != nil {
+			return 0, conflict(NotNumber, latest)
+		}
+	}
+	if o.Add > 0 && n > math.MaxInt64-o.Add || o.Add < 0 && n < math.MinInt64-o.Add {
+		return 0, conflict(Overflow, latest)
+	}
+	return n + o.Add, nil
+}
+
+func conflict(c Conflict, latest *Record) error {
+	return &ConditionError{Conflict: c, Found: latest.exists(), Version: latest.Version}
+}
+
+// deny answers a write that changes nothing. That its condition does not hold is the answer of a read: what was read must be at so many replicas that no later read can
+// miss it. If that brings a newer version to light, deny answers nothing and returns true.
+func (b *batch) deny(w *write, err error, attempt int) (again bool) {
+	var condition *ConditionError
+	if !errors.As(err, &condition) {
+		b.end(w, err)
+		return false
+	}
+	w.unfence()
+	if len(b.ops) > 1 { // the others do not wait for that
+		alone := batch{p: b.p, group: b.group, ops: []owned{*w.owned}, answer: b.answer}
+		b.p.rt.Go(alone.run)
+		return false
+	}
+	newest, readErr := w.confirm(b)
+	switch {
+	case readErr != nil:
+		b.end(w, readErr)
+	case newest == condition.Version:
+		b.end(w, err)
+	case attempt == b.p.cfg.MaxAttempts:
+		b.end(w, fmt.Errorf("%w: newer versions from elsewhere %d times", ErrConsistency, attempt))
+	default:
+		return true
+	}
+	return false
+}
+
+// confirm reads the key at a read quorum and returns its version, which the own store has afterwards.
+func (w *write) confirm(b *batch) (Version, error) {
+	p := b.p
+	need, err := p.replicasFor(w.Level, p.cfg.ReadQuorum, b.group)
+	if err != nil {
+		return Version{}, err
+	}
+	var q quorumRead
+	q.begin(w.owned, b.group)
+	if q.trusts() {
+		p.askFirst([]*quorumRead{&q}, need)
+	} else {
+		q.consult()
+	}
+	if _, err = q.finish(need); err != nil {
+		return Version{}, err
+	}
+	return q.newest.Version, w.keep(q.newest)
+}
+
+// keep makes sure that the own store has a record that others have.
+func (w *write) keep(r Record) error {
+	if r.Version.IsZero() {
+		return nil
+	}
+	_, err := w.n.p.store.Apply([]Record{r})
+	return err
+}
+
+// void is the end of a conditional operation after another process turned out to have a newer version: somebody else has decided, too, on an older state of the key. The record
+// is in the own store, so that somebody may have read it: it cannot be decided anew as if it had never been. But what others decide here next is decided on that version.
+func (w *write) void() error {
+	newest, err := w.latest(true)
+	if err == nil {
+		err = w.keep(newest)
+	}
+	return fmt.Errorf("%w: another process takes itself for the owner of the key: %w", ErrUnknown, errors.Join(err, ErrConsistency))
+}
+
+func (w *write) lane() *lane { return w.n.p.window().lane(w.Key) }
+
+// leave says that a plain write is in the own store, or goes another way.
+func (w *write) leave() {
+	if w.entered {
+		w.entered = false
+		w.lane().leave()
+	}
+}
+
+// leave says that of all plain writes.
+func leave(writes []write) {
+	for i := range writes {
+		writes[i].leave()
+	}
+}
+
+// fence waits until no plain write of the key is on its way, and keeps others from beginning until unfence.
+func (w *write) fence() error {
+	l := w.lane()
+	l.fences.Add(1)
+	w.fenced = true
+	if l.plain.Load() == 0 {
+		return nil
+	}
+	ctx, cancel := w.n.p.rt.WithTimeout(w.n.p.ctx, w.n.p.cfg.ReplicaTimeout)
+	defer cancel()
+	if err := w.n.p.rt.Await(ctx, l.quiet); err != nil {
+		return fmt.Errorf("%w: earlier writes are not stored yet: %w", ErrConsistency, err)
+	}
+	return nil
+}
+
+func (w *write) unfence() {
+	if w.fenced {
+		w.fenced = false
+		w.lane().fences.Add(-1)
+	}
+}
