@@ -67,7 +67,7 @@ type owned struct {
 // suits reports whether an operation can be carried out in common with those of the batch.
 func (b *batch) suits(o owned) bool {
 	first := &b.ops[0]
-	return first.reads() == o.reads() && first.conditional() == o.conditional() && first.Level == o.Level && first.s.settled && o.s.settled && sameProcesses(b.group, o.s.group)
+	return first.reads() == o.reads() && first.Conditional() == o.Conditional() && first.Level == o.Level && first.s.settled && o.s.settled && sameProcesses(b.group, o.s.group)
 }
 
 // sameProcesses reports whether two groups, in which each process is once, are of the same processes.

@@ -84,8 +84,8 @@ type Op struct {
 // reads reports whether the operation changes nothing.
 func (o *Op) reads() bool { return o.Kind == OpGet }
 
-// conditional reports whether what the operation does depends on what is stored.
-func (o *Op) conditional() bool { return o.Kind > OpDelete || o.If != Always }
+// Conditional reports whether what the operation does depends on what is stored.
+func (o *Op) Conditional() bool { return o.Kind > OpDelete || o.If != Always }
 
 // Result is the outcome of an Op that succeeded.
 type Result struct {

@@ -101,7 +101,7 @@ func (w *write) own() (Record, error) {
 	if err != nil && !(w.consulted && errors.Is(err, ErrCorrupt)) { // nobody had it, or it would have been replaced
 		return Record{}, err
 	}
-	if latest.History != "" || !w.conditional() || w.fenced {
+	if latest.History != "" || !w.Conditional() || w.fenced {
 		return latest, nil
 	}
 	if err := w.fence(); err != nil {
@@ -144,7 +144,7 @@ func (w *write) decide(latest Record) error {
 	if w.doubt {
 		w.record.History = w.record.History.doubtful()
 	}
-	if w.conditional() {
+	if w.Conditional() {
 		w.record.History = w.record.History.with(w.answer)
 	}
 	return nil
@@ -152,7 +152,7 @@ func (w *write) decide(latest Record) error {
 
 // before reports whether the request has taken effect already, and finds its answer. The error is ErrUnknown if it may have, and nobody knows.
 func (w *write) before(latest Record) (known bool, err error) {
-	if !w.conditional() {
+	if !w.Conditional() {
 		v, known := w.given(latest)
 		w.answer = outcome{Version: v, Existed: latest.exists()}
 		return known && !v.Newer(latest.Version), nil

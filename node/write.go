@@ -83,7 +83,7 @@ func (b *batch) each(writes []write, f func(w *write) error) []write {
 
 // begin makes the record, or finds that the write has to go by the own store first.
 func (w *write) begin() error {
-	w.entered = !w.conditional() && w.lane().enter()
+	w.entered = !w.Conditional() && w.lane().enter()
 	latest, err := w.latest(false)
 	if err == nil && w.entered && latest.History == "" && !w.doubt {
 		if err = w.make(latest); err == nil {
@@ -145,7 +145,7 @@ func (w *write) again(need, attempt int) error {
 	if err := p.observe(w.newer); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	if w.conditional() {
+	if w.Conditional() {
 		return w.void()
 	}
 	w.above, w.round, w.enough = w.newer, round{}, false
@@ -170,7 +170,7 @@ func (w *write) latest(elsewhere bool) (Record, error) {
 		q.consult()
 		w.consulted, w.doubt = true, len(q.answers) < p.cfg.ReadQuorum
 	}
-	if !w.conditional() {
+	if !w.Conditional() {
 		return q.newest, nil
 	}
 	need, err := p.replicasFor(w.Level, p.cfg.ReadQuorum, w.s.group)
@@ -290,7 +290,7 @@ func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
 
 // count adds the answer of a replica to a write, which is answered itself if it was the last that was missing.
 func (b *batch) count(w *write, replica ring.Ref, a stored, need int) {
-	overwritten := w.known && !w.conditional() || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
+	overwritten := w.known && !w.Conditional() || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
 	w.add(replica, w.record, a.version, a.err, overwritten)
 	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
 		b.settle(w.owned, Result{Found: w.answer.Existed, Number: w.answer.Number, Version: w.answer.Version, Acks: w.acks}, nil)

@@ -80,8 +80,8 @@ func newRequestID() (id node.RequestID) {
 	return id
 }
 
-// Do executes an operation. A write without a request id is not sent again once it may have been applied. Key and value may be
-// changed as soon as Do has returned.
+// Do executes an operation. A write without a request id is not sent again once it may have been applied; of one with an id, the answer is that of the attempt that
+// took effect, whichever that was. A condition that does not hold is a *node.ConditionError. Key and value may be changed as soon as Do has returned.
 func (c *Client) Do(ctx context.Context, op node.Op) (node.Result, error) {
 	a := attempts{c: c, op: op, start: time.Now()}
 	a.deadline = a.start.Add(c.cfg.Timeout)
@@ -117,7 +117,7 @@ func (c *Client) check(ctx context.Context, a *attempts) error {
 		return a.failed(fmt.Errorf("%w: %s", node.ErrInvalid, fmt.Sprintf(format, args...)), false)
 	}
 	switch op := a.op; {
-	case op.Kind < node.OpGet || op.Kind > node.OpDelete:
+	case op.Kind < node.OpGet || op.Kind > node.OpPrepend:
 		return bad("operation %d", op.Kind)
 	case op.Level > node.LevelAll:
 		return bad("consistency level %d", op.Level)

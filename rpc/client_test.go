@@ -242,6 +242,7 @@ func TestClientRetries(t *testing.T) {
 		{"store full after applying", item(codes.Unknown, "OUTCOME_UNKNOWN,STORE_FULL"), true, false, false},
 		{"clock skew", item(codes.FailedPrecondition, "CLOCK_SKEW"), false, true, false},
 		{"invalid", item(codes.InvalidArgument, "INVALID"), false, true, true},
+		{"condition not met", item(codes.Aborted, "CONDITION"), false, true, true},
 	}
 	r := newFakeRing(t, 3)
 	n := 0

@@ -60,7 +60,7 @@ func (c *Client) send(ctx context.Context, s *server, op node.Op, direct bool, d
 	reply, err := s.ops.call(callCtx, call, len(op.Key)+len(op.Value)+64)
 	var result node.Result
 	if err == nil {
-		result, err = resultFromProto(s.addr, op.Kind, reply)
+		result, err = resultFromProto(s.addr, &op, reply)
 	}
 	c.judgeServer(ctx, s, err)
 	return result, err

@@ -37,7 +37,7 @@ func diagnose(kind node.Kind, err error) (Outcome, remedy) {
 		return outcome, tryAgain
 	case errors.Is(err, node.ErrNotOwner):
 		return outcome, tryHint
-	case errors.Is(err, node.ErrInvalid), errors.Is(err, ErrWrongCluster):
+	case errors.Is(err, node.ErrInvalid), errors.Is(err, node.ErrCondition), errors.Is(err, ErrWrongCluster):
 		return outcome, giveUp
 	case errors.Is(err, node.ErrStoreFull), errors.Is(err, node.ErrClockSkew), errors.Is(err, node.ErrMinority):
 		return outcome, tryLater

@@ -76,6 +76,9 @@ type recordMessage struct {
 func (m *recordMessage) set(r *node.Record) *chordv1.Record {
 	m.record.Key, m.record.Value, m.record.Tombstone = r.Key, r.Value, r.Tombstone
 	m.record.Request, m.record.Version = requestToProto(&r.Request), setVersion(&m.version, r.Version)
+	if r.History != "" {
+		m.record.History = []byte(r.History)
+	}
 	return &m.record
 }
 
@@ -93,7 +96,12 @@ func recordFromProto(m *chordv1.Record) (node.Record, error) {
 	if err != nil {
 		return node.Record{}, err
 	}
-	r := node.Record{Key: m.Key, Value: m.Value, Version: versionFromProto(m.Version), Tombstone: m.Tombstone, Request: request}
+	r := node.Record{
+		Key: m.Key, Value: m.Value, Version: versionFromProto(m.Version), Tombstone: m.Tombstone, Request: request, History: node.History(m.History),
+	}
+	if err := r.History.Check(); err != nil {
+		return node.Record{}, badField("record.history", "%v", err)
+	}
 	if r.Version.IsZero() {
 		return node.Record{}, badField("record.version", "missing")
 	}

@@ -36,6 +36,9 @@ func servedFromProto(m *chordv1.Served) (owner ring.Ref, arc ring.Arc, err error
 
 // opToProto makes the message of a batch for an operation, in a single allocation.
 func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
+	if op.Conditional() {
+		return &chordv1.OpCall{TimeoutMs: timeoutMillis, Op: &chordv1.OpCall_Change{Change: changeRequest(op, direct)}}
+	}
 	switch op.Kind {
 	case node.OpGet:
 		m := &struct {
@@ -79,6 +82,9 @@ func opFromProto(call *chordv1.OpCall) (op node.Op, direct bool, err error) {
 	case *chordv1.OpCall_Delete:
 		op, err = deleteFromProto(m.Delete)
 		return op, m.Delete.GetDirect(), err
+	case *chordv1.OpCall_Change:
+		op, err = changeFromProto(m.Change)
+		return op, m.Change.GetDirect(), err
 	}
 	return node.Op{}, false, badField("op", "missing")
 }
@@ -135,8 +141,11 @@ func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
 }
 
 // resultToProto makes the reply to an operation of a batch, in a single allocation.
-func resultToProto(kind node.Kind, r node.Result, direct bool) *chordv1.OpReply {
-	switch kind {
+func resultToProto(op *node.Op, r node.Result, direct bool) *chordv1.OpReply {
+	if op.Conditional() {
+		return &chordv1.OpReply{Reply: &chordv1.OpReply_Change{Change: changeToProto(r, direct)}}
+	}
+	switch op.Kind {
 	case node.OpGet:
 		m := &struct {
 			reply   chordv1.OpReply
@@ -163,24 +172,30 @@ func resultToProto(kind node.Kind, r node.Result, direct bool) *chordv1.OpReply 
 }
 
 // resultFromProto reads the reply to an operation of a batch. An error in the reply is returned as it would be by a call of its own.
-func resultFromProto(addr string, kind node.Kind, reply *chordv1.OpReply) (node.Result, error) {
+func resultFromProto(addr string, op *node.Op, reply *chordv1.OpReply) (node.Result, error) {
 	switch m := reply.GetReply().(type) {
 	case *chordv1.OpReply_Error:
 		return node.Result{}, itemErrorFromProto(addr, m.Error)
 	case *chordv1.OpReply_Get:
-		if kind == node.OpGet {
+		if op.Kind == node.OpGet {
 			return getResult(addr, m.Get)
 		}
 	case *chordv1.OpReply_Put:
-		if kind == node.OpPut {
+		if op.Kind == node.OpPut && !op.Conditional() {
 			return writeResult(addr, m.Put.GetExisted(), m.Put.GetVersion(), m.Put.GetAcks(), m.Put.GetServed())
 		}
 	case *chordv1.OpReply_Delete:
-		if kind == node.OpDelete {
+		if op.Kind == node.OpDelete && !op.Conditional() {
 			return writeResult(addr, m.Delete.GetExisted(), m.Delete.GetVersion(), m.Delete.GetAcks(), m.Delete.GetServed())
 		}
+	case *chordv1.OpReply_Change:
+		if op.Conditional() {
+			r, err := writeResult(addr, m.Change.GetExisted(), m.Change.GetVersion(), m.Change.GetAcks(), m.Change.GetServed())
+			r.Number = m.Change.GetNumber()
+			return r, err
+		}
 	}
-	return node.Result{}, malformed(addr, badField("reply", "not to a %v", kind))
+	return node.Result{}, malformed(addr, badField("reply", "not to a %v", op.Kind))
 }
 
 func getResult(addr string, m *chordv1.GetResponse) (node.Result, error) {

@@ -80,18 +80,41 @@ func (g generator) record() node.Record {
 	if !r.Tombstone {
 		r.Value = g.bytes(g.IntN(3) * 10)
 	}
+	if g.IntN(3) == 0 {
+		r.History = "\x01" + node.History(g.bytes(41*g.IntN(17)))
+	}
 	return r
 }
 
 func (g generator) op() node.Op {
-	op := node.Op{Kind: node.Kind(1 + g.IntN(3)), Key: g.bytes(1 + g.IntN(9)), Level: node.Level(g.IntN(3))}
-	if op.Kind == node.OpPut {
+	op := node.Op{Kind: node.Kind(1 + g.IntN(6)), Key: g.bytes(1 + g.IntN(9)), Level: node.Level(g.IntN(3))}
+	switch op.Kind {
+	case node.OpPut:
 		op.Value = g.bytes(g.IntN(3))
+	case node.OpAppend, node.OpPrepend:
+		op.Value = g.bytes(1 + g.IntN(3))
+	case node.OpIncrement:
+		op.Add, op.Initial = int64(g.Uint64()), int64(g.Uint64())
 	}
 	if op.Kind != node.OpGet {
-		op.Request, op.Retry = g.request(), g.IntN(2) == 0
+		op.Request, op.Retry, op.If = g.request(), g.IntN(2) == 0, node.Condition(g.IntN(4))
+	}
+	if op.If == node.IfVersion {
+		op.Version = g.version()
 	}
 	return op
+}
+
+// result makes an answer to an operation.
+func (g generator) result(op node.Op) node.Result {
+	r := node.Result{Found: g.IntN(2) == 0, Version: g.version(), Acks: g.IntN(4)}
+	if op.Kind == node.OpGet && r.Found {
+		r.Value = g.bytes(g.IntN(2) * 5)
+	}
+	if op.Conditional() {
+		r.Number = int64(g.Uint64() | 1)
+	}
+	return r
 }
 
 func TestConvertRoundTrip(t *testing.T) {
@@ -152,14 +175,11 @@ func TestConvertRoundTrip(t *testing.T) {
 		check("op", gotOp, op, err)
 		check("direct", gotDirect, direct, nil)
 
-		result := node.Result{Found: seed%2 == 0, Version: g.version(), Acks: g.IntN(4)}
-		if op.Kind == node.OpGet && result.Found {
-			result.Value = g.bytes(g.IntN(2) * 5)
-		}
+		result := g.result(op)
 		if !direct {
 			result.Owner, result.Arc = g.ref(), g.arc()
 		}
-		gotResult, err := resultFromProto("peer", op.Kind, wire(t, resultToProto(op.Kind, result, direct)))
+		gotResult, err := resultFromProto("peer", &op, wire(t, resultToProto(&op, result, direct)))
 		check("result", gotResult, result, err)
 
 		identity := node.Identity{Process: [16]byte(g.bytes(16)), VNodes: 1 + g.IntN(9), Incarnation: g.Uint64(), Zone: ring.Zone(g.Uint32())}
@@ -177,6 +197,9 @@ func TestConvertRefuses(t *testing.T) {
 	ref := func(m *chordv1.Ref) error { _, err := refFromProto("ref", m); return err }
 	rec := func(m *chordv1.Record) error { _, err := recordFromProto(m); return err }
 	op := func(m *chordv1.OpCall) error { _, _, err := opFromProto(m); return err }
+	change := func(m *chordv1.ChangeRequest) error {
+		return op(&chordv1.OpCall{Op: &chordv1.OpCall_Change{Change: m}})
+	}
 	proc := func(m *chordv1.Process) error { _, _, err := identityFromProto("self", m); return err }
 	outline := func(m *chordv1.OutlineRequest) error { _, _, err := outlineRequestFromProto(m); return err }
 	for field, err := range map[string]error{
@@ -213,12 +236,17 @@ func TestConvertRefuses(t *testing.T) {
 		"level: 3 is not":        op(&chordv1.OpCall{Op: &chordv1.OpCall_Get{Get: &chordv1.GetRequest{Level: 3}}}),
 		"level: -1 is not":       op(&chordv1.OpCall{Op: &chordv1.OpCall_Put{Put: &chordv1.PutRequest{Level: -1}}}),
 		"request: want 16 bytes": op(&chordv1.OpCall{Op: &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{Request: id}}}),
+		"kind: 0 is no kind":     change(&chordv1.ChangeRequest{}),
+		"kind: 6 is no kind":     change(&chordv1.ChangeRequest{Kind: 6}),
+		"condition: 4 is no":     change(&chordv1.ChangeRequest{Kind: 1, Condition: 4}),
+		"condition: missing":     change(&chordv1.ChangeRequest{Kind: 1}),
+		"record.history: inval":  second(recordFromProto(&chordv1.Record{Key: id, Version: versionToProto(node.Version{Time: 1}), History: id})),
 		"self: missing":          proc(nil),
 		"self.id: want 16 bytes": proc(&chordv1.Process{Id: id, Vnodes: 1, Addr: "a"}),
 		"self.vnodes: 0":         proc(&chordv1.Process{Id: id[:16], Addr: "a"}),
 		"self.addr: missing":     proc(&chordv1.Process{Id: id[:16], Vnodes: 1}),
 		"cluster: want 16 bytes": second(clusterFromProto("cluster", id)),
-		"reply: not to a get":    second(resultFromProto("peer", node.OpGet, &chordv1.OpReply{Reply: &chordv1.OpReply_Put{}})),
+		"reply: not to a get":    second(resultFromProto("peer", &node.Op{Kind: node.OpGet}, &chordv1.OpReply{Reply: &chordv1.OpReply_Put{}})),
 		"served.owner: missing":  second(servedError(&chordv1.Served{})),
 	} {
 		if err == nil || !strings.Contains(err.Error(), field) {
@@ -291,7 +319,7 @@ func FuzzMessages(f *testing.F) {
 			_, _ = helloFromProto("peer", &hello)
 		}
 		if decode(t, b, &reply) {
-			_, _ = resultFromProto("peer", node.OpGet, &reply)
+			_, _ = resultFromProto("peer", &node.Op{Kind: node.OpGet}, &reply)
 		}
 		if decode(t, b, &fetched) {
 			_, _ = foundFromProto(fetched.GetFound())

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -43,6 +44,7 @@ var errorTable = []struct {
 }{
 	{node.ErrUnknown, codes.Unknown, "OUTCOME_UNKNOWN", false, false},
 	{node.ErrNotOwner, codes.FailedPrecondition, "NOT_OWNER", true, false},
+	{node.ErrCondition, codes.Aborted, "CONDITION", true, false},
 	{node.ErrInvalid, codes.InvalidArgument, "INVALID", true, false},
 	{ErrWrongCluster, codes.FailedPrecondition, "WRONG_CLUSTER", true, false},
 	{node.ErrConsistency, codes.Unavailable, "CONSISTENCY", false, false},
@@ -82,7 +84,7 @@ type RemoteError struct {
 
 func (e *RemoteError) Error() string { return e.Addr + ": " + e.Message }
 
-// Unwrap returns the sentinels, and the NotOwnerError if the original was one.
+// Unwrap returns the sentinels; in place of that of a NotOwnerError or ConditionError, the error itself.
 func (e *RemoteError) Unwrap() []error { return e.causes }
 
 // classify finds the entries of the table that an error wraps: the one that carries it (code and reason), and the reasons of the others.
@@ -103,7 +105,7 @@ func classify(err error) (code codes.Code, reason string, also []string) {
 }
 
 // causesOf is the reverse of classify.
-func causesOf(reasons []string, hint ring.Ref) []error {
+func causesOf(reasons []string, hint ring.Ref, condition *node.ConditionError) []error {
 	var causes []error
 	for _, reason := range reasons {
 		for _, e := range errorTable {
@@ -111,6 +113,8 @@ func causesOf(reasons []string, hint ring.Ref) []error {
 			case e.reason != reason:
 			case e.err == node.ErrNotOwner:
 				causes = append(causes, &node.NotOwnerError{Hint: hint})
+			case e.err == node.ErrCondition:
+				causes = append(causes, condition)
 			default:
 				causes = append(causes, e.err)
 			}
@@ -125,6 +129,12 @@ func hintOf(err error) ring.Ref {
 		return notOwner.Hint
 	}
 	return ring.Ref{}
+}
+
+// conditionOf returns the ConditionError in an error, nil if there is none.
+func conditionOf(err error) (e *node.ConditionError) {
+	errors.As(err, &e)
+	return e
 }
 
 const maxErrorText = 4 << 10 // bytes; HTTP/2 trailers are limited
@@ -143,6 +153,7 @@ func errorToStatus(err error) error {
 	}
 	code, reason, also := classify(err)
 	info := &errdetails.ErrorInfo{Domain: errorDomain, Reason: reason}
+	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(info)}
 	if len(also) > 0 {
 		info.Metadata = map[string]string{"also": strings.Join(also, ",")}
 	}
@@ -152,7 +163,10 @@ func errorToStatus(err error) error {
 		}
 		info.Metadata["hint-id"], info.Metadata["hint-addr"] = hint.ID.String(), clip(hint.Addr)
 	}
-	st, detailsErr := status.New(code, clip(err.Error())).WithDetails(info)
+	if m := conflictToProto(conditionOf(err)); m != nil {
+		details = append(details, protoadapt.MessageV1Of(m))
+	}
+	st, detailsErr := status.New(code, clip(err.Error())).WithDetails(details...)
 	if detailsErr != nil {
 		panic(detailsErr) // an ErrorInfo can always be marshaled, and no entry of the table has code OK
 	}
@@ -164,6 +178,7 @@ func errorToItem(err error) *chordv1.ItemError {
 	code, reason, also := classify(err)
 	return &chordv1.ItemError{
 		Code: int32(code), Reason: strings.Join(append([]string{reason}, also...), ","), Message: clip(err.Error()), Hint: refToProto(hintOf(err)),
+		Conflict: conflictToProto(conditionOf(err)),
 	}
 }
 
@@ -172,19 +187,28 @@ func itemErrorFromProto(addr string, m *chordv1.ItemError) error {
 	if err != nil {
 		return malformed(addr, err)
 	}
-	return &RemoteError{Addr: addr, Message: m.GetMessage(), causes: causesOf(strings.Split(m.GetReason(), ","), hint)}
+	return &RemoteError{Addr: addr, Message: m.GetMessage(), causes: causesOf(strings.Split(m.GetReason(), ","), hint, conflictFromProto(m.GetConflict()))}
 }
 
 // errorFromStatus makes one of our errors of what a gRPC call to addr returned. sent says whether the request may have left this process.
 func errorFromStatus(ctx context.Context, addr string, err error, sent bool) error {
 	st := status.Convert(err)
+	var info *errdetails.ErrorInfo
+	var conflict *chordv1.Conflict
 	for _, detail := range st.Details() {
-		info, ok := detail.(*errdetails.ErrorInfo)
-		if !ok || info.GetDomain() != errorDomain {
-			continue
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if detail.GetDomain() == errorDomain {
+				info = detail
+			}
+		case *chordv1.Conflict:
+			conflict = detail
 		}
+	}
+	if info != nil {
 		reasons := append([]string{info.GetReason()}, strings.Split(info.GetMetadata()["also"], ",")...)
-		return &RemoteError{Addr: addr, Message: st.Message(), causes: causesOf(reasons, hintFromMetadata(info.GetMetadata()))}
+		causes := causesOf(reasons, hintFromMetadata(info.GetMetadata()), conflictFromProto(conflict))
+		return &RemoteError{Addr: addr, Message: st.Message(), causes: causes}
 	}
 	switch st.Code() {
 	case codes.ResourceExhausted:

@@ -29,6 +29,7 @@ var sentinels = []struct {
 	{node.ErrConsistency, true},
 	{node.ErrUnknown, true},
 	{node.ErrInvalid, false},
+	{node.ErrCondition, false},
 	{node.ErrClockSkew, true},
 	{node.ErrStoreFull, true},
 	{node.ErrCorrupt, true},

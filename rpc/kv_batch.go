@@ -92,14 +92,14 @@ func (k kvService) execute(ctx context.Context, op node.Op, direct bool) (reply 
 		}
 	}()
 	r, err := k.s.execute(ctx, op, direct)
-	return outcomeToProto(op.Kind, r, err, direct)
+	return outcomeToProto(&op, r, err, direct)
 }
 
-func outcomeToProto(kind node.Kind, r node.Result, err error, direct bool) *chordv1.OpReply {
+func outcomeToProto(op *node.Op, r node.Result, err error, direct bool) *chordv1.OpReply {
 	if err != nil {
 		return failedOp(err)
 	}
-	return resultToProto(kind, r, direct)
+	return resultToProto(op, r, direct)
 }
 
 func failedOp(err error) *chordv1.OpReply {
@@ -148,16 +148,17 @@ func (o *ownOps) answer(answers []node.Answer) {
 		if o.answered[a.Index].Swap(true) {
 			continue
 		}
-		kind := o.ops[a.Index].Kind
-		o.s.opts.Metrics.endOp(kind, true, o.start, now, a.Err)
-		replies = append(replies, o.reply(o.calls[a.Index], outcomeToProto(kind, a.Result, a.Err, true)))
+		op := &o.ops[a.Index]
+		o.s.opts.Metrics.endOp(op.Kind, true, o.start, now, a.Err)
+		replies = append(replies, o.reply(o.calls[a.Index], outcomeToProto(op, a.Result, a.Err, true)))
 	}
 	o.replies.reply(replies...)
 }
 
 // callBytes is what an operation holds in memory while it runs.
 func callBytes(call *chordv1.OpCall) int {
-	return itemOverhead + len(call.GetPut().GetKey()) + len(call.GetPut().GetValue()) + len(call.GetGet().GetKey()) + len(call.GetDelete().GetKey())
+	return itemOverhead + len(call.GetPut().GetKey()) + len(call.GetPut().GetValue()) + len(call.GetGet().GetKey()) + len(call.GetDelete().GetKey()) +
+		len(call.GetChange().GetKey()) + len(call.GetChange().GetValue())
 }
 
 // replyBytes is what a reply takes in a message, about.

@@ -70,6 +70,18 @@ func (k kvService) Put(ctx context.Context, m *chordv1.PutRequest) (*chordv1.Put
 	return putToProto(r, m.GetDirect()), nil
 }
 
+func (k kvService) Change(ctx context.Context, m *chordv1.ChangeRequest) (*chordv1.ChangeResponse, error) {
+	op, err := changeFromProto(m)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	r, err := k.s.execute(ctx, op, m.GetDirect())
+	if err != nil {
+		return nil, err
+	}
+	return changeToProto(r, m.GetDirect()), nil
+}
+
 func (k kvService) Delete(ctx context.Context, m *chordv1.DeleteRequest) (*chordv1.DeleteResponse, error) {
 	op, err := deleteFromProto(m)
 	if err != nil {

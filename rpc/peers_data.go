@@ -39,7 +39,7 @@ func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record) (
 	for len(records) > 0 {
 		n, bytes := 0, 0
 		for n < len(records) && n < maxItems {
-			size := len(records[n].Key) + len(records[n].Value) + itemOverhead
+			size := len(records[n].Key) + len(records[n].Value) + len(records[n].History) + itemOverhead
 			if n > 0 && bytes+size > maxBatchBytes {
 				break
 			}
@@ -100,7 +100,7 @@ func (p *Peers) Do(ctx context.Context, to ring.Ref, op node.Op) (node.Result, e
 	if err != nil {
 		return node.Result{}, err
 	}
-	return resultFromProto(to.Addr, op.Kind, reply)
+	return resultFromProto(to.Addr, &op, reply)
 }
 
 // timeoutMillis is how long the owner may work on an operation: a little less than the caller waits, so that a live owner whose replicas

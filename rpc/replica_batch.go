@@ -105,7 +105,7 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 func replicaCallBytes(call *chordv1.ReplicaCall) int {
 	bytes := itemOverhead
 	for _, m := range call.GetRecords() {
-		bytes += itemOverhead + len(m.GetKey()) + len(m.GetValue())
+		bytes += itemOverhead + len(m.GetKey()) + len(m.GetValue()) + len(m.GetHistory())
 	}
 	for _, m := range call.GetWants() {
 		bytes += itemOverhead + len(m.GetKey())
@@ -236,7 +236,8 @@ func (b *replicaBatch) fetchRecords(ctx context.Context, wants []node.Want) ([]n
 func (b *replicaBatch) found(to replicaItem, found []node.Found) replicaAnswer {
 	bytes := 0
 	for i := range found {
-		bytes += itemOverhead + versionBytes + len(found[i].Record.Key) + len(found[i].Record.Value)
+		r := &found[i].Record
+		bytes += itemOverhead + versionBytes + len(r.Key) + len(r.Value) + len(r.History)
 	}
 	return b.answer(to, &chordv1.ReplicaReply{Found: foundToProto(found)}, bytes)
 }

@@ -333,19 +333,22 @@ func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
 }
 
 // DoResponse carries the answer to it, which leaves out who served the operation, as the caller knows. A result with a value is that of a
-// get, any other that of a put; an answer to a delete has the same fields.
+// get, one with a number that of an increment, any other that of a put; the answers to other operations have the same fields.
 func (Wire) DoResponse(r node.Result) (node.Result, int, error) {
-	kind := node.OpPut
-	if r.Value != nil {
-		kind = node.OpGet
+	op := &node.Op{Kind: node.OpPut}
+	switch {
+	case r.Value != nil:
+		op.Kind = node.OpGet
+	case r.Number != 0:
+		op.Kind = node.OpIncrement
 	}
-	reply := resultToProto(kind, r, true)
+	reply := resultToProto(op, r, true)
 	reply.Seq = 1
 	m, size, err := cross(&chordv1.OpBatchReply{Replies: []*chordv1.OpReply{reply}})
 	if err != nil {
 		return node.Result{}, 0, err
 	}
-	got, err := resultFromProto(wireAddr, kind, m.GetReplies()[0])
+	got, err := resultFromProto(wireAddr, op, m.GetReplies()[0])
 	return got, size, err
 }
 
@@ -370,6 +373,9 @@ func (Wire) Failure(answer error) (got error, size int, err error) {
 	}
 	if hintOf(got) != hintOf(inBatch) {
 		return nil, 0, fmt.Errorf("hint %v in a status and %v in a batch", hintOf(got), hintOf(inBatch))
+	}
+	if a, b := conditionOf(got), conditionOf(inBatch); a != b && (a == nil || b == nil || *a != *b) {
+		return nil, 0, fmt.Errorf("%v in a status and %v in a batch", a, b)
 	}
 	return got, size, nil
 }

@@ -199,12 +199,9 @@ func TestWireOfOperations(t *testing.T) {
 		c.message("do request", size, err, &chordv1.OpBatch{Calls: []*chordv1.OpCall{call}})
 		c.value("do request", got, op)
 
-		result := node.Result{Found: seed%2 == 0, Version: g.version(), Acks: g.IntN(4)}
-		if op.Kind == node.OpGet && result.Found {
-			result.Value = g.bytes(g.IntN(2) * 5)
-		}
+		result := g.result(op)
 		gotResult, size, err := w.DoResponse(result)
-		reply := resultToProto(op.Kind, result, true)
+		reply := resultToProto(&op, result, true)
 		reply.Seq = 1
 		c.message("do response", size, err, &chordv1.OpBatchReply{Replies: []*chordv1.OpReply{reply}})
 		c.value("do response", gotResult, result)
@@ -278,7 +275,7 @@ func TestWireRefuses(t *testing.T) {
 		"wants.key: 0 bytes":   third(w.FetchRequest([]node.Want{{}})),
 		"entries.key: 0 bytes": third(w.ListResponse([]node.Entry{{}})),
 		"record.version":       third(w.FetchResponse([]node.Found{{Record: node.Record{Key: []byte("k")}}})),
-		"op: missing":          third(w.DoRequest(node.Op{Kind: 9})),
+		"kind: 0 is no kind":   third(w.DoRequest(node.Op{Kind: 9})),
 		"level: 7":             third(w.DoRequest(node.Op{Kind: node.OpGet, Level: 7})),
 		"not UTF-8":            third(w.RouteResponse(ring.Step{Nodes: []ring.Ref{{ID: g.id(), Addr: "\xff"}}})),
 	} {
@@ -315,8 +312,13 @@ func TestWireOfErrors(t *testing.T) {
 			}
 		}
 	}
+	condition := &node.ConditionError{Conflict: node.Changed, Found: true, Version: node.Version{Time: 5, Origin: 6}}
+	got, _, err := w.Failure(fmt.Errorf("put: %w", condition))
+	if e := conditionOf(got); err != nil || e == nil || *e != *condition {
+		t.Errorf("got %v (%v), want %v", got, err, condition)
+	}
 	hint := ring.Ref{ID: ring.Hash([]byte("h")), Addr: "n7"}
-	got, _, err := w.Failure(fmt.Errorf("serve: %w", &node.NotOwnerError{Hint: hint}))
+	got, _, err = w.Failure(fmt.Errorf("serve: %w", &node.NotOwnerError{Hint: hint}))
 	var notOwner *node.NotOwnerError
 	if err != nil || !errors.As(got, &notOwner) || notOwner.Hint != hint {
 		t.Errorf("got %v (%v), want the hint %v", got, err, hint)

@@ -194,12 +194,15 @@ func (x *Version) GetOrigin() uint64 {
 
 // A key's newest write as a replica stores it.
 type Record struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	Version       *Version               `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	Tombstone     bool                   `protobuf:"varint,4,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
-	Request       []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"` // 16 bytes or none
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Key       []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value     []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Version   *Version               `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Tombstone bool                   `protobuf:"varint,4,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
+	Request   []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"` // 16 bytes or none
+	// Outcomes of the latest conditional operations on the key, none if there never was one: see node.History. A process that does not know the field drops it,
+	// so all of a ring must know it before any conditional operation is sent.
+	History       []byte `protobuf:"bytes,6,opt,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -269,20 +272,89 @@ func (x *Record) GetRequest() []byte {
 	return nil
 }
 
+func (x *Record) GetHistory() []byte {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+// Why a conditional operation was not carried out.
+type Conflict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`      // node.Conflict
+	Found         bool                   `protobuf:"varint,2,opt,name=found,proto3" json:"found,omitempty"`    // the key has a value
+	Version       *Version               `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // of the value, or of the delete; none if the key was never written
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conflict) Reset() {
+	*x = Conflict{}
+	mi := &file_chord_v1_common_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conflict) ProtoMessage() {}
+
+func (x *Conflict) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_common_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
+func (*Conflict) Descriptor() ([]byte, []int) {
+	return file_chord_v1_common_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Conflict) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Conflict) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *Conflict) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
 // An error inside a batch, where one item can fail alone. The fields are those of a google.rpc.Status with ErrorInfo.
 type ItemError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	Hint          *Ref                   `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"` // of NOT_OWNER
+	Hint          *Ref                   `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`         // of NOT_OWNER
+	Conflict      *Conflict              `protobuf:"bytes,5,opt,name=conflict,proto3" json:"conflict,omitempty"` // of CONDITION
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ItemError) Reset() {
 	*x = ItemError{}
-	mi := &file_chord_v1_common_proto_msgTypes[4]
+	mi := &file_chord_v1_common_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +366,7 @@ func (x *ItemError) String() string {
 func (*ItemError) ProtoMessage() {}
 
 func (x *ItemError) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_common_proto_msgTypes[4]
+	mi := &file_chord_v1_common_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +379,7 @@ func (x *ItemError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemError.ProtoReflect.Descriptor instead.
 func (*ItemError) Descriptor() ([]byte, []int) {
-	return file_chord_v1_common_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_common_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ItemError) GetCode() int32 {
@@ -338,6 +410,13 @@ func (x *ItemError) GetHint() *Ref {
 	return nil
 }
 
+func (x *ItemError) GetConflict() *Conflict {
+	if x != nil {
+		return x.Conflict
+	}
+	return nil
+}
+
 var File_chord_v1_common_proto protoreflect.FileDescriptor
 
 const file_chord_v1_common_proto_rawDesc = "" +
@@ -352,18 +431,24 @@ const file_chord_v1_common_proto_rawDesc = "" +
 	"\athrough\x18\x02 \x01(\fR\athrough\"5\n" +
 	"\aVersion\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x16\n" +
-	"\x06origin\x18\x02 \x01(\x06R\x06origin\"\x95\x01\n" +
+	"\x06origin\x18\x02 \x01(\x06R\x06origin\"\xaf\x01\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
 	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x1c\n" +
 	"\ttombstone\x18\x04 \x01(\bR\ttombstone\x12\x18\n" +
-	"\arequest\x18\x05 \x01(\fR\arequest\"t\n" +
+	"\arequest\x18\x05 \x01(\fR\arequest\x12\x18\n" +
+	"\ahistory\x18\x06 \x01(\fR\ahistory\"a\n" +
+	"\bConflict\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\bR\x05found\x12+\n" +
+	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\"\xa4\x01\n" +
 	"\tItemError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12!\n" +
-	"\x04hint\x18\x04 \x01(\v2\r.chord.v1.RefR\x04hintB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
+	"\x04hint\x18\x04 \x01(\v2\r.chord.v1.RefR\x04hint\x12.\n" +
+	"\bconflict\x18\x05 \x01(\v2\x12.chord.v1.ConflictR\bconflictB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
 	file_chord_v1_common_proto_rawDescOnce sync.Once
@@ -377,22 +462,25 @@ func file_chord_v1_common_proto_rawDescGZIP() []byte {
 	return file_chord_v1_common_proto_rawDescData
 }
 
-var file_chord_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_chord_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_chord_v1_common_proto_goTypes = []any{
 	(*Ref)(nil),       // 0: chord.v1.Ref
 	(*Arc)(nil),       // 1: chord.v1.Arc
 	(*Version)(nil),   // 2: chord.v1.Version
 	(*Record)(nil),    // 3: chord.v1.Record
-	(*ItemError)(nil), // 4: chord.v1.ItemError
+	(*Conflict)(nil),  // 4: chord.v1.Conflict
+	(*ItemError)(nil), // 5: chord.v1.ItemError
 }
 var file_chord_v1_common_proto_depIdxs = []int32{
 	2, // 0: chord.v1.Record.version:type_name -> chord.v1.Version
-	0, // 1: chord.v1.ItemError.hint:type_name -> chord.v1.Ref
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 1: chord.v1.Conflict.version:type_name -> chord.v1.Version
+	0, // 2: chord.v1.ItemError.hint:type_name -> chord.v1.Ref
+	4, // 3: chord.v1.ItemError.conflict:type_name -> chord.v1.Conflict
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_common_proto_init() }
@@ -406,7 +494,7 @@ func file_chord_v1_common_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_common_proto_rawDesc), len(file_chord_v1_common_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -70,6 +70,117 @@ func (Level) EnumDescriptor() ([]byte, []int) {
 	return file_chord_v1_kv_proto_rawDescGZIP(), []int{0}
 }
 
+type ChangeKind int32
+
+const (
+	ChangeKind_CHANGE_KIND_UNSPECIFIED ChangeKind = 0
+	ChangeKind_CHANGE_KIND_PUT         ChangeKind = 1
+	ChangeKind_CHANGE_KIND_DELETE      ChangeKind = 2
+	ChangeKind_CHANGE_KIND_INCREMENT   ChangeKind = 3 // the value is a decimal integer of 64 bits
+	ChangeKind_CHANGE_KIND_APPEND      ChangeKind = 4
+	ChangeKind_CHANGE_KIND_PREPEND     ChangeKind = 5
+)
+
+// Enum value maps for ChangeKind.
+var (
+	ChangeKind_name = map[int32]string{
+		0: "CHANGE_KIND_UNSPECIFIED",
+		1: "CHANGE_KIND_PUT",
+		2: "CHANGE_KIND_DELETE",
+		3: "CHANGE_KIND_INCREMENT",
+		4: "CHANGE_KIND_APPEND",
+		5: "CHANGE_KIND_PREPEND",
+	}
+	ChangeKind_value = map[string]int32{
+		"CHANGE_KIND_UNSPECIFIED": 0,
+		"CHANGE_KIND_PUT":         1,
+		"CHANGE_KIND_DELETE":      2,
+		"CHANGE_KIND_INCREMENT":   3,
+		"CHANGE_KIND_APPEND":      4,
+		"CHANGE_KIND_PREPEND":     5,
+	}
+)
+
+func (x ChangeKind) Enum() *ChangeKind {
+	p := new(ChangeKind)
+	*p = x
+	return p
+}
+
+func (x ChangeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_chord_v1_kv_proto_enumTypes[1].Descriptor()
+}
+
+func (ChangeKind) Type() protoreflect.EnumType {
+	return &file_chord_v1_kv_proto_enumTypes[1]
+}
+
+func (x ChangeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChangeKind.Descriptor instead.
+func (ChangeKind) EnumDescriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{1}
+}
+
+// What must hold, or nothing changes, and the answer is CONDITION.
+type Condition int32
+
+const (
+	Condition_CONDITION_ALWAYS     Condition = 0
+	Condition_CONDITION_IF_ABSENT  Condition = 1
+	Condition_CONDITION_IF_PRESENT Condition = 2
+	Condition_CONDITION_IF_VERSION Condition = 3
+)
+
+// Enum value maps for Condition.
+var (
+	Condition_name = map[int32]string{
+		0: "CONDITION_ALWAYS",
+		1: "CONDITION_IF_ABSENT",
+		2: "CONDITION_IF_PRESENT",
+		3: "CONDITION_IF_VERSION",
+	}
+	Condition_value = map[string]int32{
+		"CONDITION_ALWAYS":     0,
+		"CONDITION_IF_ABSENT":  1,
+		"CONDITION_IF_PRESENT": 2,
+		"CONDITION_IF_VERSION": 3,
+	}
+)
+
+func (x Condition) Enum() *Condition {
+	p := new(Condition)
+	*p = x
+	return p
+}
+
+func (x Condition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Condition) Descriptor() protoreflect.EnumDescriptor {
+	return file_chord_v1_kv_proto_enumTypes[2].Descriptor()
+}
+
+func (Condition) Type() protoreflect.EnumType {
+	return &file_chord_v1_kv_proto_enumTypes[2]
+}
+
+func (x Condition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Condition.Descriptor instead.
+func (Condition) EnumDescriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{2}
+}
+
 type GetRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -502,6 +613,206 @@ func (x *DeleteResponse) GetServed() *Served {
 	return nil
 }
 
+type ChangeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // of a put, append or prepend
+	Level         Level                  `protobuf:"varint,3,opt,name=level,proto3,enum=chord.v1.Level" json:"level,omitempty"`
+	Direct        bool                   `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
+	Request       []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	Retry         bool                   `protobuf:"varint,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	Kind          ChangeKind             `protobuf:"varint,7,opt,name=kind,proto3,enum=chord.v1.ChangeKind" json:"kind,omitempty"`
+	Condition     Condition              `protobuf:"varint,8,opt,name=condition,proto3,enum=chord.v1.Condition" json:"condition,omitempty"`
+	Version       *Version               `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`     // of IF_VERSION
+	Add           int64                  `protobuf:"zigzag64,10,opt,name=add,proto3" json:"add,omitempty"`         // of an increment
+	Initial       int64                  `protobuf:"zigzag64,11,opt,name=initial,proto3" json:"initial,omitempty"` // of an increment: what a key without a value counts from
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRequest) Reset() {
+	*x = ChangeRequest{}
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRequest) ProtoMessage() {}
+
+func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChangeRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_QUORUM
+}
+
+func (x *ChangeRequest) GetDirect() bool {
+	if x != nil {
+		return x.Direct
+	}
+	return false
+}
+
+func (x *ChangeRequest) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetRetry() bool {
+	if x != nil {
+		return x.Retry
+	}
+	return false
+}
+
+func (x *ChangeRequest) GetKind() ChangeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChangeKind_CHANGE_KIND_UNSPECIFIED
+}
+
+func (x *ChangeRequest) GetCondition() Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return Condition_CONDITION_ALWAYS
+}
+
+func (x *ChangeRequest) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetAdd() int64 {
+	if x != nil {
+		return x.Add
+	}
+	return 0
+}
+
+func (x *ChangeRequest) GetInitial() int64 {
+	if x != nil {
+		return x.Initial
+	}
+	return 0
+}
+
+type ChangeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Existed       bool                   `protobuf:"varint,1,opt,name=existed,proto3" json:"existed,omitempty"`
+	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
+	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
+	Number        int64                  `protobuf:"zigzag64,5,opt,name=number,proto3" json:"number,omitempty"` // of an increment: the value afterwards; of an append or prepend: its length
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeResponse) Reset() {
+	*x = ChangeResponse{}
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeResponse) ProtoMessage() {}
+
+func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
+func (*ChangeResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ChangeResponse) GetExisted() bool {
+	if x != nil {
+		return x.Existed
+	}
+	return false
+}
+
+func (x *ChangeResponse) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ChangeResponse) GetAcks() uint32 {
+	if x != nil {
+		return x.Acks
+	}
+	return 0
+}
+
+func (x *ChangeResponse) GetServed() *Served {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+func (x *ChangeResponse) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Who owns the key and what else it owns: left out of the answers to direct operations, whose sender knows.
 type Served struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -513,7 +824,7 @@ type Served struct {
 
 func (x *Served) Reset() {
 	*x = Served{}
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +836,7 @@ func (x *Served) String() string {
 func (*Served) ProtoMessage() {}
 
 func (x *Served) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +849,7 @@ func (x *Served) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Served.ProtoReflect.Descriptor instead.
 func (*Served) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Served) GetOwner() *Ref {
@@ -564,6 +875,7 @@ type OpCall struct {
 	//	*OpCall_Get
 	//	*OpCall_Put
 	//	*OpCall_Delete
+	//	*OpCall_Change
 	Op            isOpCall_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -571,7 +883,7 @@ type OpCall struct {
 
 func (x *OpCall) Reset() {
 	*x = OpCall{}
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +895,7 @@ func (x *OpCall) String() string {
 func (*OpCall) ProtoMessage() {}
 
 func (x *OpCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +908,7 @@ func (x *OpCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpCall.ProtoReflect.Descriptor instead.
 func (*OpCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OpCall) GetSeq() uint64 {
@@ -647,6 +959,15 @@ func (x *OpCall) GetDelete() *DeleteRequest {
 	return nil
 }
 
+func (x *OpCall) GetChange() *ChangeRequest {
+	if x != nil {
+		if x, ok := x.Op.(*OpCall_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
 type isOpCall_Op interface {
 	isOpCall_Op()
 }
@@ -663,11 +984,17 @@ type OpCall_Delete struct {
 	Delete *DeleteRequest `protobuf:"bytes,5,opt,name=delete,proto3,oneof"`
 }
 
+type OpCall_Change struct {
+	Change *ChangeRequest `protobuf:"bytes,6,opt,name=change,proto3,oneof"`
+}
+
 func (*OpCall_Get) isOpCall_Op() {}
 
 func (*OpCall_Put) isOpCall_Op() {}
 
 func (*OpCall_Delete) isOpCall_Op() {}
+
+func (*OpCall_Change) isOpCall_Op() {}
 
 type OpReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -678,6 +1005,7 @@ type OpReply struct {
 	//	*OpReply_Put
 	//	*OpReply_Delete
 	//	*OpReply_Error
+	//	*OpReply_Change
 	Reply         isOpReply_Reply `protobuf_oneof:"reply"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,7 +1013,7 @@ type OpReply struct {
 
 func (x *OpReply) Reset() {
 	*x = OpReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +1025,7 @@ func (x *OpReply) String() string {
 func (*OpReply) ProtoMessage() {}
 
 func (x *OpReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +1038,7 @@ func (x *OpReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpReply.ProtoReflect.Descriptor instead.
 func (*OpReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OpReply) GetSeq() uint64 {
@@ -763,6 +1091,15 @@ func (x *OpReply) GetError() *ItemError {
 	return nil
 }
 
+func (x *OpReply) GetChange() *ChangeResponse {
+	if x != nil {
+		if x, ok := x.Reply.(*OpReply_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
 type isOpReply_Reply interface {
 	isOpReply_Reply()
 }
@@ -783,6 +1120,10 @@ type OpReply_Error struct {
 	Error *ItemError `protobuf:"bytes,5,opt,name=error,proto3,oneof"`
 }
 
+type OpReply_Change struct {
+	Change *ChangeResponse `protobuf:"bytes,6,opt,name=change,proto3,oneof"`
+}
+
 func (*OpReply_Get) isOpReply_Reply() {}
 
 func (*OpReply_Put) isOpReply_Reply() {}
@@ -790,6 +1131,8 @@ func (*OpReply_Put) isOpReply_Reply() {}
 func (*OpReply_Delete) isOpReply_Reply() {}
 
 func (*OpReply_Error) isOpReply_Reply() {}
+
+func (*OpReply_Change) isOpReply_Reply() {}
 
 type OpBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -800,7 +1143,7 @@ type OpBatch struct {
 
 func (x *OpBatch) Reset() {
 	*x = OpBatch{}
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +1155,7 @@ func (x *OpBatch) String() string {
 func (*OpBatch) ProtoMessage() {}
 
 func (x *OpBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1168,7 @@ func (x *OpBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatch.ProtoReflect.Descriptor instead.
 func (*OpBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OpBatch) GetCalls() []*OpCall {
@@ -844,7 +1187,7 @@ type OpBatchReply struct {
 
 func (x *OpBatchReply) Reset() {
 	*x = OpBatchReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +1199,7 @@ func (x *OpBatchReply) String() string {
 func (*OpBatchReply) ProtoMessage() {}
 
 func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +1212,7 @@ func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatchReply.ProtoReflect.Descriptor instead.
 func (*OpBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OpBatchReply) GetReplies() []*OpReply {
@@ -918,24 +1261,45 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
-	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\"N\n" +
+	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\"\xdc\x02\n" +
+	"\rChangeRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12%\n" +
+	"\x05level\x18\x03 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
+	"\x06direct\x18\x04 \x01(\bR\x06direct\x12\x18\n" +
+	"\arequest\x18\x05 \x01(\fR\arequest\x12\x14\n" +
+	"\x05retry\x18\x06 \x01(\bR\x05retry\x12(\n" +
+	"\x04kind\x18\a \x01(\x0e2\x14.chord.v1.ChangeKindR\x04kind\x121\n" +
+	"\tcondition\x18\b \x01(\x0e2\x13.chord.v1.ConditionR\tcondition\x12+\n" +
+	"\aversion\x18\t \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x10\n" +
+	"\x03add\x18\n" +
+	" \x01(\x12R\x03add\x12\x18\n" +
+	"\ainitial\x18\v \x01(\x12R\ainitial\"\xad\x01\n" +
+	"\x0eChangeResponse\x12\x18\n" +
+	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
+	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
+	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
+	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x12R\x06number\"N\n" +
 	"\x06Served\x12#\n" +
 	"\x05owner\x18\x01 \x01(\v2\r.chord.v1.RefR\x05owner\x12\x1f\n" +
-	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xc6\x01\n" +
+	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xf9\x01\n" +
 	"\x06OpCall\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x02 \x01(\rR\ttimeoutMs\x12(\n" +
 	"\x03get\x18\x03 \x01(\v2\x14.chord.v1.GetRequestH\x00R\x03get\x12(\n" +
 	"\x03put\x18\x04 \x01(\v2\x14.chord.v1.PutRequestH\x00R\x03put\x121\n" +
-	"\x06delete\x18\x05 \x01(\v2\x17.chord.v1.DeleteRequestH\x00R\x06deleteB\x04\n" +
-	"\x02op\"\xdb\x01\n" +
+	"\x06delete\x18\x05 \x01(\v2\x17.chord.v1.DeleteRequestH\x00R\x06delete\x121\n" +
+	"\x06change\x18\x06 \x01(\v2\x17.chord.v1.ChangeRequestH\x00R\x06changeB\x04\n" +
+	"\x02op\"\x8f\x02\n" +
 	"\aOpReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12)\n" +
 	"\x03get\x18\x02 \x01(\v2\x15.chord.v1.GetResponseH\x00R\x03get\x12)\n" +
 	"\x03put\x18\x03 \x01(\v2\x15.chord.v1.PutResponseH\x00R\x03put\x122\n" +
 	"\x06delete\x18\x04 \x01(\v2\x18.chord.v1.DeleteResponseH\x00R\x06delete\x12+\n" +
-	"\x05error\x18\x05 \x01(\v2\x13.chord.v1.ItemErrorH\x00R\x05errorB\a\n" +
+	"\x05error\x18\x05 \x01(\v2\x13.chord.v1.ItemErrorH\x00R\x05error\x122\n" +
+	"\x06change\x18\x06 \x01(\v2\x18.chord.v1.ChangeResponseH\x00R\x06changeB\a\n" +
 	"\x05reply\"1\n" +
 	"\aOpBatch\x12&\n" +
 	"\x05calls\x18\x01 \x03(\v2\x10.chord.v1.OpCallR\x05calls\";\n" +
@@ -944,11 +1308,25 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x05Level\x12\x10\n" +
 	"\fLEVEL_QUORUM\x10\x00\x12\r\n" +
 	"\tLEVEL_ONE\x10\x01\x12\r\n" +
-	"\tLEVEL_ALL\x10\x022\xe8\x01\n" +
+	"\tLEVEL_ALL\x10\x02*\xa2\x01\n" +
+	"\n" +
+	"ChangeKind\x12\x1b\n" +
+	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCHANGE_KIND_PUT\x10\x01\x12\x16\n" +
+	"\x12CHANGE_KIND_DELETE\x10\x02\x12\x19\n" +
+	"\x15CHANGE_KIND_INCREMENT\x10\x03\x12\x16\n" +
+	"\x12CHANGE_KIND_APPEND\x10\x04\x12\x17\n" +
+	"\x13CHANGE_KIND_PREPEND\x10\x05*n\n" +
+	"\tCondition\x12\x14\n" +
+	"\x10CONDITION_ALWAYS\x10\x00\x12\x17\n" +
+	"\x13CONDITION_IF_ABSENT\x10\x01\x12\x18\n" +
+	"\x14CONDITION_IF_PRESENT\x10\x02\x12\x18\n" +
+	"\x14CONDITION_IF_VERSION\x10\x032\xa5\x02\n" +
 	"\tKVService\x122\n" +
 	"\x03Get\x12\x14.chord.v1.GetRequest\x1a\x15.chord.v1.GetResponse\x122\n" +
 	"\x03Put\x12\x14.chord.v1.PutRequest\x1a\x15.chord.v1.PutResponse\x12;\n" +
-	"\x06Delete\x12\x17.chord.v1.DeleteRequest\x1a\x18.chord.v1.DeleteResponse\x126\n" +
+	"\x06Delete\x12\x17.chord.v1.DeleteRequest\x1a\x18.chord.v1.DeleteResponse\x12;\n" +
+	"\x06Change\x12\x17.chord.v1.ChangeRequest\x1a\x18.chord.v1.ChangeResponse\x126\n" +
 	"\x05Batch\x12\x11.chord.v1.OpBatch\x1a\x16.chord.v1.OpBatchReply(\x010\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
@@ -963,60 +1341,74 @@ func file_chord_v1_kv_proto_rawDescGZIP() []byte {
 	return file_chord_v1_kv_proto_rawDescData
 }
 
-var file_chord_v1_kv_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_chord_v1_kv_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_chord_v1_kv_proto_goTypes = []any{
 	(Level)(0),             // 0: chord.v1.Level
-	(*GetRequest)(nil),     // 1: chord.v1.GetRequest
-	(*GetResponse)(nil),    // 2: chord.v1.GetResponse
-	(*PutRequest)(nil),     // 3: chord.v1.PutRequest
-	(*PutResponse)(nil),    // 4: chord.v1.PutResponse
-	(*DeleteRequest)(nil),  // 5: chord.v1.DeleteRequest
-	(*DeleteResponse)(nil), // 6: chord.v1.DeleteResponse
-	(*Served)(nil),         // 7: chord.v1.Served
-	(*OpCall)(nil),         // 8: chord.v1.OpCall
-	(*OpReply)(nil),        // 9: chord.v1.OpReply
-	(*OpBatch)(nil),        // 10: chord.v1.OpBatch
-	(*OpBatchReply)(nil),   // 11: chord.v1.OpBatchReply
-	(*Version)(nil),        // 12: chord.v1.Version
-	(*Ref)(nil),            // 13: chord.v1.Ref
-	(*Arc)(nil),            // 14: chord.v1.Arc
-	(*ItemError)(nil),      // 15: chord.v1.ItemError
+	(ChangeKind)(0),        // 1: chord.v1.ChangeKind
+	(Condition)(0),         // 2: chord.v1.Condition
+	(*GetRequest)(nil),     // 3: chord.v1.GetRequest
+	(*GetResponse)(nil),    // 4: chord.v1.GetResponse
+	(*PutRequest)(nil),     // 5: chord.v1.PutRequest
+	(*PutResponse)(nil),    // 6: chord.v1.PutResponse
+	(*DeleteRequest)(nil),  // 7: chord.v1.DeleteRequest
+	(*DeleteResponse)(nil), // 8: chord.v1.DeleteResponse
+	(*ChangeRequest)(nil),  // 9: chord.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 10: chord.v1.ChangeResponse
+	(*Served)(nil),         // 11: chord.v1.Served
+	(*OpCall)(nil),         // 12: chord.v1.OpCall
+	(*OpReply)(nil),        // 13: chord.v1.OpReply
+	(*OpBatch)(nil),        // 14: chord.v1.OpBatch
+	(*OpBatchReply)(nil),   // 15: chord.v1.OpBatchReply
+	(*Version)(nil),        // 16: chord.v1.Version
+	(*Ref)(nil),            // 17: chord.v1.Ref
+	(*Arc)(nil),            // 18: chord.v1.Arc
+	(*ItemError)(nil),      // 19: chord.v1.ItemError
 }
 var file_chord_v1_kv_proto_depIdxs = []int32{
 	0,  // 0: chord.v1.GetRequest.level:type_name -> chord.v1.Level
-	12, // 1: chord.v1.GetResponse.version:type_name -> chord.v1.Version
-	7,  // 2: chord.v1.GetResponse.served:type_name -> chord.v1.Served
+	16, // 1: chord.v1.GetResponse.version:type_name -> chord.v1.Version
+	11, // 2: chord.v1.GetResponse.served:type_name -> chord.v1.Served
 	0,  // 3: chord.v1.PutRequest.level:type_name -> chord.v1.Level
-	12, // 4: chord.v1.PutResponse.version:type_name -> chord.v1.Version
-	7,  // 5: chord.v1.PutResponse.served:type_name -> chord.v1.Served
+	16, // 4: chord.v1.PutResponse.version:type_name -> chord.v1.Version
+	11, // 5: chord.v1.PutResponse.served:type_name -> chord.v1.Served
 	0,  // 6: chord.v1.DeleteRequest.level:type_name -> chord.v1.Level
-	12, // 7: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
-	7,  // 8: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
-	13, // 9: chord.v1.Served.owner:type_name -> chord.v1.Ref
-	14, // 10: chord.v1.Served.arc:type_name -> chord.v1.Arc
-	1,  // 11: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
-	3,  // 12: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
-	5,  // 13: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
-	2,  // 14: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
-	4,  // 15: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
-	6,  // 16: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
-	15, // 17: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
-	8,  // 18: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
-	9,  // 19: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
-	1,  // 20: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
-	3,  // 21: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
-	5,  // 22: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
-	10, // 23: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
-	2,  // 24: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
-	4,  // 25: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
-	6,  // 26: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
-	11, // 27: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
-	24, // [24:28] is the sub-list for method output_type
-	20, // [20:24] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 7: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
+	11, // 8: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
+	0,  // 9: chord.v1.ChangeRequest.level:type_name -> chord.v1.Level
+	1,  // 10: chord.v1.ChangeRequest.kind:type_name -> chord.v1.ChangeKind
+	2,  // 11: chord.v1.ChangeRequest.condition:type_name -> chord.v1.Condition
+	16, // 12: chord.v1.ChangeRequest.version:type_name -> chord.v1.Version
+	16, // 13: chord.v1.ChangeResponse.version:type_name -> chord.v1.Version
+	11, // 14: chord.v1.ChangeResponse.served:type_name -> chord.v1.Served
+	17, // 15: chord.v1.Served.owner:type_name -> chord.v1.Ref
+	18, // 16: chord.v1.Served.arc:type_name -> chord.v1.Arc
+	3,  // 17: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
+	5,  // 18: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
+	7,  // 19: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
+	9,  // 20: chord.v1.OpCall.change:type_name -> chord.v1.ChangeRequest
+	4,  // 21: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
+	6,  // 22: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
+	8,  // 23: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
+	19, // 24: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
+	10, // 25: chord.v1.OpReply.change:type_name -> chord.v1.ChangeResponse
+	12, // 26: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
+	13, // 27: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
+	3,  // 28: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
+	5,  // 29: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
+	7,  // 30: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
+	9,  // 31: chord.v1.KVService.Change:input_type -> chord.v1.ChangeRequest
+	14, // 32: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
+	4,  // 33: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
+	6,  // 34: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
+	8,  // 35: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
+	10, // 36: chord.v1.KVService.Change:output_type -> chord.v1.ChangeResponse
+	15, // 37: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
+	33, // [33:38] is the sub-list for method output_type
+	28, // [28:33] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_kv_proto_init() }
@@ -1025,24 +1417,26 @@ func file_chord_v1_kv_proto_init() {
 		return
 	}
 	file_chord_v1_common_proto_init()
-	file_chord_v1_kv_proto_msgTypes[7].OneofWrappers = []any{
+	file_chord_v1_kv_proto_msgTypes[9].OneofWrappers = []any{
 		(*OpCall_Get)(nil),
 		(*OpCall_Put)(nil),
 		(*OpCall_Delete)(nil),
+		(*OpCall_Change)(nil),
 	}
-	file_chord_v1_kv_proto_msgTypes[8].OneofWrappers = []any{
+	file_chord_v1_kv_proto_msgTypes[10].OneofWrappers = []any{
 		(*OpReply_Get)(nil),
 		(*OpReply_Put)(nil),
 		(*OpReply_Delete)(nil),
 		(*OpReply_Error)(nil),
+		(*OpReply_Change)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_kv_proto_rawDesc), len(file_chord_v1_kv_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      3,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	KVService_Get_FullMethodName    = "/chord.v1.KVService/Get"
 	KVService_Put_FullMethodName    = "/chord.v1.KVService/Put"
 	KVService_Delete_FullMethodName = "/chord.v1.KVService/Delete"
+	KVService_Change_FullMethodName = "/chord.v1.KVService/Change"
 	KVService_Batch_FullMethodName  = "/chord.v1.KVService/Batch"
 )
 
@@ -34,6 +35,8 @@ type KVServiceClient interface {
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	Put(ctx context.Context, in *PutRequest, opts ...grpc.CallOption) (*PutResponse, error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
+	// Change is a write that depends on what is stored: a put or delete with a condition, or one that makes the new value of the old one.
+	Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpBatch, OpBatchReply], error)
 }
@@ -76,6 +79,16 @@ func (c *kVServiceClient) Delete(ctx context.Context, in *DeleteRequest, opts ..
 	return out, nil
 }
 
+func (c *kVServiceClient) Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeResponse)
+	err := c.cc.Invoke(ctx, KVService_Change_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *kVServiceClient) Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpBatch, OpBatchReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &KVService_ServiceDesc.Streams[0], KVService_Batch_FullMethodName, cOpts...)
@@ -98,6 +111,8 @@ type KVServiceServer interface {
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	Put(context.Context, *PutRequest) (*PutResponse, error)
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
+	// Change is a write that depends on what is stored: a put or delete with a condition, or one that makes the new value of the old one.
+	Change(context.Context, *ChangeRequest) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(grpc.BidiStreamingServer[OpBatch, OpBatchReply]) error
 	mustEmbedUnimplementedKVServiceServer()
@@ -118,6 +133,9 @@ func (UnimplementedKVServiceServer) Put(context.Context, *PutRequest) (*PutRespo
 }
 func (UnimplementedKVServiceServer) Delete(context.Context, *DeleteRequest) (*DeleteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Delete not implemented")
+}
+func (UnimplementedKVServiceServer) Change(context.Context, *ChangeRequest) (*ChangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Change not implemented")
 }
 func (UnimplementedKVServiceServer) Batch(grpc.BidiStreamingServer[OpBatch, OpBatchReply]) error {
 	return status.Error(codes.Unimplemented, "method Batch not implemented")
@@ -197,6 +215,24 @@ func _KVService_Delete_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KVService_Change_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KVServiceServer).Change(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KVService_Change_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KVServiceServer).Change(ctx, req.(*ChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KVService_Batch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(KVServiceServer).Batch(&grpc.GenericServerStream[OpBatch, OpBatchReply]{ServerStream: stream})
 }
@@ -222,6 +258,10 @@ var KVService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Delete",
 			Handler:    _KVService_Delete_Handler,
+		},
+		{
+			MethodName: "Change",
+			Handler:    _KVService_Change_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

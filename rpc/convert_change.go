@@ -1,0 +1,74 @@
+package rpc
+
+import (
+	"github.com/chordkv/chord/node"
+	chordv1 "github.com/chordkv/chord/proto/chord/v1"
+)
+
+// Conditional operations on the wire. They have messages of their own: a process that does not know these refuses the operation, where it would ignore a condition
+// in a field that it does not know.
+
+// changeKinds is which kind of operation a ChangeKind stands for.
+var changeKinds = [...]node.Kind{
+	chordv1.ChangeKind_CHANGE_KIND_PUT:       node.OpPut,
+	chordv1.ChangeKind_CHANGE_KIND_DELETE:    node.OpDelete,
+	chordv1.ChangeKind_CHANGE_KIND_INCREMENT: node.OpIncrement,
+	chordv1.ChangeKind_CHANGE_KIND_APPEND:    node.OpAppend,
+	chordv1.ChangeKind_CHANGE_KIND_PREPEND:   node.OpPrepend,
+}
+
+func changeRequest(op node.Op, direct bool) *chordv1.ChangeRequest {
+	m := &chordv1.ChangeRequest{
+		Key: op.Key, Value: op.Value, Level: levelToProto(op.Level), Direct: direct, Request: requestToProto(&op.Request), Retry: op.Retry,
+		Condition: chordv1.Condition(op.If), Version: versionToProto(op.Version), Add: op.Add, Initial: op.Initial,
+	}
+	for i, kind := range changeKinds {
+		if kind == op.Kind {
+			m.Kind = chordv1.ChangeKind(i)
+		}
+	}
+	return m
+}
+
+func changeFromProto(m *chordv1.ChangeRequest) (node.Op, error) {
+	if k := m.GetKind(); k < chordv1.ChangeKind_CHANGE_KIND_PUT || int(k) >= len(changeKinds) {
+		return node.Op{}, badField("kind", "%d is no kind of change", int32(k))
+	}
+	if c := m.GetCondition(); c < chordv1.Condition_CONDITION_ALWAYS || c > chordv1.Condition_CONDITION_IF_VERSION {
+		return node.Op{}, badField("condition", "%d is no condition", int32(c))
+	}
+	level, err := levelFromProto(m.GetLevel())
+	if err != nil {
+		return node.Op{}, err
+	}
+	request, err := requestFromProto("request", m.GetRequest())
+	op := node.Op{
+		Kind: changeKinds[m.GetKind()], Key: m.GetKey(), Value: m.GetValue(), Level: level, Request: request, Retry: m.GetRetry(),
+		If: node.Condition(m.GetCondition()), Version: versionFromProto(m.GetVersion()), Add: m.GetAdd(), Initial: m.GetInitial(),
+	}
+	if op.Kind == node.OpPut {
+		op.Value = valueFromProto(op.Value, true)
+	}
+	if err == nil && !op.Conditional() {
+		err = badField("condition", "missing")
+	}
+	return op, err
+}
+
+func changeToProto(r node.Result, direct bool) *chordv1.ChangeResponse {
+	return &chordv1.ChangeResponse{
+		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct), Number: r.Number,
+	}
+}
+
+// conflictToProto returns nil for an error that is no conflict.
+func conflictToProto(e *node.ConditionError) *chordv1.Conflict {
+	if e == nil {
+		return nil
+	}
+	return &chordv1.Conflict{Kind: uint32(e.Conflict), Found: e.Found, Version: versionToProto(e.Version)}
+}
+
+func conflictFromProto(m *chordv1.Conflict) *node.ConditionError {
+	return &node.ConditionError{Conflict: node.Conflict(m.GetKind()), Found: m.GetFound(), Version: versionFromProto(m.GetVersion())}
+}
