@@ -31,6 +31,19 @@ func (v Version) String() string {
 	return fmt.Sprintf("%d.%d-%016x", v.Time>>16, v.Time&0xffff, v.Origin)
 }
 
+// ParseVersion reads what String writes.
+func ParseVersion(s string) (Version, error) {
+	var millis, counter, origin uint64
+	if _, err := fmt.Sscanf(s, "%d.%d-%x", &millis, &counter, &origin); err != nil || counter > 0xffff || millis > 1<<48-1 {
+		return Version{}, fmt.Errorf("version %q: want it as shown, like 1700000000000.0-00000000000000ab", s)
+	}
+	v := Version{Time: millis<<16 | counter, Origin: origin}
+	if v.String() != s {
+		return Version{}, fmt.Errorf("version %q: want it as shown, like %v", s, v)
+	}
+	return v, nil
+}
+
 // RequestID names a client's write through all its retries. The zero RequestID means that the client will not retry.
 type RequestID [16]byte
 

@@ -73,7 +73,7 @@ func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 		c.InheritedFlags() // merges them into Flags
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			value := map[string]string{
-				"int": "7", "uint64": "7", "float64": "0.7", "bool": "true", "duration": "7s", "string": "seven", "stringSlice": "seven",
+				"int": "7", "int64": "7", "uint64": "7", "float64": "0.7", "bool": "true", "duration": "7s", "string": "seven", "stringSlice": "seven",
 			}[f.Value.Type()]
 			if value == "" {
 				t.Fatalf("--%s has the new type %s", f.Name, f.Value.Type())

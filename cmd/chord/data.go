@@ -104,16 +104,18 @@ func (a *app) readValue(arg string) ([]byte, error) {
 	return []byte(arg), nil
 }
 
-// opJSON is what put, get and del print with -o json.
+// opJSON is what get and the writes print with -o json.
 type opJSON struct {
 	jsonPair
 	Version string `json:"version"`
 	Acks    int    `json:"acks"`
-	Existed *bool  `json:"existed,omitempty"` // put, del: whether the key had a value before
+	Existed *bool  `json:"existed,omitempty"` // of a write: whether the key had a value before
+	Number  *int64 `json:"number,omitempty"`  // incr, decr: the value afterwards
 }
 
 func newPut(a *app) *cobra.Command {
 	var key keyFlags
+	var condition conditionFlags
 	cmd := &cobra.Command{
 		Use:   "put KEY VALUE|-|@FILE",
 		Short: "Store a value under a key",
@@ -121,12 +123,17 @@ func newPut(a *app) *cobra.Command {
 
 The value is the argument itself, what standard input holds (-), or the contents of a file
 (@FILE). A value that begins with @ is written \@..., the value "-" is \-, and -- goes before a
-value that begins with a dash. Key and value may be any bytes.`,
+value that begins with a dash. Key and value may be any bytes.
+
+With --create, --replace or --if-version nothing changes unless that holds; the exit code is then 4,
+and the message has the version that is there.`,
 		Example: `  chord put hello world
   chord put photo @cat.jpg
   date | chord put now -
   chord put temperature -- -12
-  chord put --key-hex 00ff01 'a key with a NUL byte'`,
+  chord put --key-hex 00ff01 'a key with a NUL byte'
+  chord put lock "$HOSTNAME" --create
+  chord put hello again --if-version 1700000000000.0-00000000000000ab`,
 		Args: key.count(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, rest, err := key.take(args)
@@ -137,28 +144,16 @@ value that begins with a dash. Key and value may be any bytes.`,
 			if err != nil {
 				return fmt.Errorf("put %q: %w", k, err)
 			}
-			return a.put(cmd.Context(), pair{k, v})
+			op := node.Op{Kind: node.OpPut, Key: k, Value: v}
+			if err := condition.apply(&op); err != nil {
+				return err
+			}
+			return a.write(cmd.Context(), op, a.showWritten)
 		},
 	}
 	key.add(cmd)
+	condition.add(cmd, true)
 	return cmd
-}
-
-func (a *app) put(ctx context.Context, p pair) error {
-	return a.withClient(ctx, func(ctx context.Context, c client) error {
-		if err := checkPair(ctx, c, p); err != nil {
-			return fmt.Errorf("put %s: %w", quoteKey(p.key), err)
-		}
-		r, err := c.Do(ctx, node.Op{Kind: node.OpPut, Key: p.key, Value: p.value, Level: a.globals.level, Request: newRequestID()})
-		if err != nil {
-			return err
-		}
-		if a.json() {
-			return a.printJSON(opResult(p.key, r))
-		}
-		a.printf("ok: version %s, on %s\n", r.Version, plural(int64(r.Acks), "replica"))
-		return nil
-	})
 }
 
 func newGet(a *app) *cobra.Command {
@@ -218,31 +213,43 @@ func (a *app) get(ctx context.Context, key []byte) error {
 
 func newDel(a *app) *cobra.Command {
 	var key keyFlags
+	var condition conditionFlags
 	cmd := &cobra.Command{
 		Use:   "del KEY",
 		Short: "Delete a key",
-		Long:  `Delete a key. A key that has no value is exit code 3; it has none afterwards either way.`,
+		Long: `Delete a key. A key that has no value is exit code 3; it has none afterwards either way.
+
+With --if-version nothing changes unless the value has that version; the exit code is then 4, and the
+message has the version that is there.`,
 		Example: `  chord del hello
-  chord del --key-hex 00ff01`,
+  chord del --key-hex 00ff01
+  chord del lock --if-version 1700000000000.0-00000000000000ab`,
 		Args: key.count(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, _, err := key.take(args)
 			if err != nil {
 				return err
 			}
-			return a.del(cmd.Context(), k)
+			op := node.Op{Kind: node.OpDelete, Key: k}
+			if err := condition.apply(&op); err != nil {
+				return err
+			}
+			return a.del(cmd.Context(), op)
 		},
 	}
 	key.add(cmd)
+	condition.add(cmd, false)
 	return cmd
 }
 
-func (a *app) del(ctx context.Context, key []byte) error {
+func (a *app) del(ctx context.Context, op node.Op) error {
+	key := op.Key
 	return a.withClient(ctx, func(ctx context.Context, c client) error {
 		if err := checkPair(ctx, c, pair{key: key}); err != nil {
 			return fmt.Errorf("delete %s: %w", quoteKey(key), err)
 		}
-		r, err := c.Do(ctx, node.Op{Kind: node.OpDelete, Key: key, Level: a.globals.level, Request: newRequestID()})
+		op.Level, op.Request = a.globals.level, newRequestID()
+		r, err := c.Do(ctx, op)
 		if err != nil {
 			return err
 		}
@@ -252,7 +259,7 @@ func (a *app) del(ctx context.Context, key []byte) error {
 		if a.json() {
 			return a.printJSON(opResult(key, r))
 		}
-		a.printf("ok: version %s, on %s\n", r.Version, plural(int64(r.Acks), "replica"))
+		a.showWritten(r)
 		return nil
 	})
 }

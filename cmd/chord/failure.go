@@ -33,6 +33,7 @@ type rule struct {
 const hintUnavailable = `Is a chordd running there? Start one with "chordd --dev", or name another with --server or CHORD_SERVER.`
 
 var rules = []rule{
+	{node.ErrCondition, cli.ExitPrecondition, "CONDITION", "", false},
 	{node.ErrInvalid, cli.ExitUsage, "INVALID", "", false},
 	{
 		node.ErrStoreFull, cli.ExitOther, "STORE_FULL",
@@ -119,7 +120,10 @@ func explainOp(f *cli.Failure, oe *rpc.OpError) {
 		f.Hint = "Read the key to see, or repeat the command: that does no harm unless others write the key."
 		return
 	}
+	var condition *node.ConditionError
 	switch {
+	case errors.As(oe.Err, &condition):
+		f.Message, f.Hint = fmt.Sprintf("%s%v", opPrefix(oe), condition), hintCondition(condition)
 	case oe.Attempts == 0:
 		f.Message = fmt.Sprintf("%s%v", opPrefix(oe), oe.Err)
 	case f.Code == "UNAVAILABLE":
@@ -129,6 +133,21 @@ func explainOp(f *cli.Failure, oe *rpc.OpError) {
 	default:
 		f.Message = fmt.Sprintf("%s%v%s", opPrefix(oe), oe.Err, tried(oe))
 	}
+}
+
+// hintCondition says what to do about a key that is not as an operation wants it.
+func hintCondition(e *node.ConditionError) string {
+	switch e.Conflict {
+	case node.Exists:
+		return fmt.Sprintf("To replace just this value, use --if-version %v.", e.Version)
+	case node.Missing:
+		return "To create the key, use --create."
+	case node.Changed:
+		return `Read the key with "chord get -o json", and decide again by its version.`
+	case node.NotNumber:
+		return fmt.Sprintf(`To start counting over this value, use "chord put --if-version %v".`, e.Version)
+	}
+	return ""
 }
 
 // opPrefix is "put "k": ", or nothing before what the user asked for has even begun.

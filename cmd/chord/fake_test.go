@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -64,8 +65,29 @@ func (f *fakeRing) Do(ctx context.Context, op node.Op) (node.Result, error) {
 	}
 	old, found := f.records[string(op.Key)]
 	version := node.Version{Time: uint64(1_700_000_000_000+len(f.acks)) << 16, Origin: 0xab}
+	if err := f.conflict(op, old, found); err != nil {
+		return node.Result{}, &rpc.OpError{
+			Op: fmt.Sprintf("%v %q", op.Kind, op.Key), Write: true, Attempted: []string{"127.0.0.1:7400"}, Attempts: 1, Elapsed: time.Millisecond, Err: err,
+		}
+	}
+	var number int64
 	switch op.Kind {
-	case node.OpPut:
+	case node.OpIncrement:
+		number = op.Initial
+		if found {
+			number, _ = strconv.ParseInt(string(old.Value), 10, 64)
+		}
+		number += op.Add
+		op.Value = strconv.AppendInt(nil, number, 10)
+	case node.OpAppend:
+		op.Value = slices.Concat(old.Value, op.Value)
+		number = int64(len(op.Value))
+	case node.OpPrepend:
+		op.Value = slices.Concat(op.Value, old.Value)
+		number = int64(len(op.Value))
+	}
+	switch op.Kind {
+	case node.OpPut, node.OpIncrement, node.OpAppend, node.OpPrepend:
 		f.records[string(op.Key)] = node.Record{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Version: version}
 		f.acks[string(op.Key)]++
 		f.writes[op.Request]++
@@ -74,7 +96,26 @@ func (f *fakeRing) Do(ctx context.Context, op node.Op) (node.Result, error) {
 	default:
 		return node.Result{Found: found, Value: old.Value, Version: old.Version, Acks: 2}, nil
 	}
-	return node.Result{Found: found, Version: version, Acks: 3}, nil
+	return node.Result{Found: found, Number: number, Version: version, Acks: 3}, nil
+}
+
+// conflict returns why an operation is not carried out.
+func (f *fakeRing) conflict(op node.Op, old node.Record, found bool) error {
+	e := &node.ConditionError{Found: found, Version: old.Version}
+	_, err := strconv.ParseInt(string(old.Value), 10, 64)
+	switch {
+	case op.If == node.IfAbsent && found:
+		e.Conflict = node.Exists
+	case (op.If == node.IfPresent || op.If == node.IfVersion) && !found:
+		e.Conflict = node.Missing
+	case op.If == node.IfVersion && op.Version != old.Version:
+		e.Conflict = node.Changed
+	case op.Kind == node.OpIncrement && found && err != nil:
+		e.Conflict = node.NotNumber
+	default:
+		return nil
+	}
+	return e
 }
 
 func (f *fakeRing) Hello(context.Context) (rpc.Hello, error) { return f.hello, f.down }

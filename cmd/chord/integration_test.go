@@ -184,6 +184,37 @@ func TestRealRing(t *testing.T) {
 	}
 }
 
+// TestRealConditions: conditions are decided by a real owner, whichever process is asked, and conflicts come back with the version that is there.
+func TestRealConditions(t *testing.T) {
+	processes := startRing(t, 4)
+	one, other := processes[:1], processes[2:3]
+	runReal(t, cli.ExitOK, one, "put", "lock", "me", "--create")
+	_, errs := runReal(t, cli.ExitPrecondition, other, "put", "lock", "you", "--create")
+	wantContains(t, errs, `put "lock": condition not met: the key exists, version `, "--if-version ")
+	var held struct{ Version string }
+	out, _ := runReal(t, cli.ExitOK, other, "get", "lock", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &held); err != nil {
+		t.Fatal(err)
+	}
+	runReal(t, cli.ExitOK, other, "cas", "lock", "me", "you")
+	_, errs = runReal(t, cli.ExitPrecondition, one, "del", "lock", "--if-version", held.Version)
+	wantContains(t, errs, "condition not met: the key has version ")
+	runReal(t, cli.ExitPrecondition, one, "cas", "lock", "me", "them")
+	runReal(t, cli.ExitPrecondition, one, "incr", "lock")
+	for i, args := range [][]string{{"incr", "n"}, {"incr", "n", "41"}, {"decr", "n", "2"}} {
+		out, _ := runReal(t, cli.ExitOK, processes[i:i+1], args...)
+		if want := []string{"1\n", "42\n", "40\n"}[i]; out != want {
+			t.Errorf("%v: got %q, want %q", args, out, want)
+		}
+	}
+	runReal(t, cli.ExitOK, one, "append", "log", "b")
+	runReal(t, cli.ExitOK, other, "prepend", "log", "a")
+	if out, _ := runReal(t, cli.ExitOK, one, "get", "log"); out != "ab" {
+		t.Errorf("get: got %q, want ab", out)
+	}
+	runReal(t, cli.ExitUsage, one, "append", "log", "@missing")
+}
+
 // TestRealImportSurvivesDeath: of four processes one dies in the middle of an import; no line is lost, and the export has every key
 // once.
 func TestRealImportSurvivesDeath(t *testing.T) {

@@ -33,10 +33,11 @@ Any process of the ring will do as --server: chord learns the others from it.
 Every flag can be set in the environment: --timeout is CHORD_TIMEOUT, --server is CHORD_SERVER
 (several with commas between).
 
-Exit codes: 0 ok, 1 other failure, 2 usage or input that cannot work, 3 not found, 5 unavailable
-(nothing was changed), 6 timeout or outcome unknown, 7 permission, 8 too few replicas answered,
-9 unhealthy (status --check, ring --check), 130 interrupted. With -o json, errors are JSON on
-stderr too: {"error":{"code","message","hint","attempted","retryable"}}.`
+Exit codes: 0 ok, 1 other failure, 2 usage or input that cannot work, 3 not found, 4 condition not
+met (nothing was changed), 5 unavailable (nothing was changed), 6 timeout or outcome unknown,
+7 permission, 8 too few replicas answered, 9 unhealthy (status --check, ring --check),
+130 interrupted. With -o json, errors are JSON on stderr too:
+{"error":{"code","message","hint","attempted","retryable"}}.`
 
 // newRoot returns the command tree over an app.
 func newRoot(a *app) *cobra.Command {
@@ -77,7 +78,7 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupData, newPut(a), newGet(a), newDel(a))
+	add(groupData, newPut(a), newGet(a), newDel(a), newCas(a), newIncr(a), newDecr(a), newAppend(a), newPrepend(a))
 	add(groupRing, newLookup(a), newRing(a), newStatus(a))
 	add(groupBulk, newImport(a), newExport(a))
 	add(groupMeasure, newBench(a))

@@ -14,7 +14,7 @@ const (
 	ExitOther        = 1 // any other failure
 	ExitUsage        = 2 // flags, arguments, settings or input that cannot work
 	ExitNotFound     = 3
-	ExitPrecondition = 4 // things are not as the command must find them, such as a directory with something else in it
+	ExitPrecondition = 4 // things are not as the command must find them, such as a directory with something else in it, or a key of another version
 	ExitUnavailable  = 5 // nobody to ask, or the ring cannot serve now; nothing was applied
 	ExitUnknown      = 6 // no answer in time; a write may or may not have taken effect
 	ExitPermission   = 7
