@@ -234,6 +234,27 @@ func TestRepeatedCondition(t *testing.T) {
 	})
 }
 
+// What was refused stays refused when the same message arrives again, as a network may have it: its sender has been told.
+func TestRefusedConditionArrivesAgain(t *testing.T) {
+	inCluster(t, 8, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(3, 1)
+		c.converge(30 * time.Second)
+		owner := ownerOf(c, []byte("k"))
+		c.do(owner, put("k", "v", node.Always))
+		create := put("k", "x", node.IfAbsent)
+		create.Request = node.RequestID{1}
+		c.wantConflict(owner, create, node.Exists)
+		removed := c.do(owner, node.Op{Kind: node.OpDelete, Key: []byte("k")})
+		for _, create.Retry = range []bool{false, true} {
+			if e := c.wantConflict(owner, create, node.Earlier); e.Found || e.Version != removed.Version {
+				c.t.Errorf("got %+v, want version %v", e, removed.Version)
+			}
+		}
+		create.Request = node.RequestID{2}
+		c.do(procs[0], create)
+	})
+}
+
 // Whether a key exists is decided on what all who may have been replicas have, in an arc that is not settled.
 func TestConditionInAnUnsettledArc(t *testing.T) {
 	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {

@@ -67,6 +67,7 @@ const (
 	Changed                       // its value is of another version
 	NotNumber                     // its value is no decimal integer of 64 bits
 	Overflow                      // the sum would be none
+	Earlier                       // the condition did not hold when the request came for the first time
 )
 
 // ConditionError is an ErrCondition that says what is there instead. As many replicas as a read asks have it by the time that the error is returned.
@@ -89,7 +90,7 @@ func (e *ConditionError) Error() string {
 	case Overflow:
 		return fmt.Sprintf("%v: the sum does not fit into 64 bits; the value has version %v", ErrCondition, e.Version)
 	}
-	return fmt.Sprintf("%v: version %v", ErrCondition, e.Version)
+	return fmt.Sprintf("%v when the request came first; the key has version %v now", ErrCondition, e.Version)
 }
 
 // Is makes errors.Is(err, ErrCondition) hold.

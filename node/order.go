@@ -86,7 +86,7 @@ func (b *batch) place(open []*write, attempt int) (again []*write) {
 			b.end(w, err)
 		case done[i]:
 			w.placed = true
-			w.remember()
+			w.remember(w.record.Version)
 			w.unfence()
 		default:
 			again = append(again, w)
@@ -163,8 +163,13 @@ func (w *write) before(latest Record) (known bool, err error) {
 	if w.answer, known = latest.History.find(w.Request); known {
 		return true, nil
 	}
-	// A version of it that is not in the chain was on another, which this one has replaced.
-	if _, given := w.n.p.window().find(w.Request); given && !mutantHistoryForgotten.on() || w.Retry && latest.History.lost() {
+	v, seen := w.n.p.window().find(w.Request)
+	switch {
+	case mutantHistoryForgotten.on():
+	case seen && v.IsZero() && !w.denied: // the same message again, after its sender has been told so
+		return false, conflict(Earlier, &latest)
+	case seen && !v.IsZero(), // a version that is not in the chain was on another, which this one has replaced
+		w.Retry && latest.History.lost():
 		return false, fmt.Errorf("%w: nobody remembers whether this request took effect before", ErrUnknown)
 	}
 	return false, nil
@@ -235,6 +240,8 @@ func (b *batch) deny(w *write, err error, attempt int) (again bool) {
 		b.p.rt.Go(alone.run)
 		return false
 	}
+	w.denied = true
+	w.remember(Version{})
 	newest, readErr := w.confirm(b)
 	switch {
 	case readErr != nil:

@@ -462,7 +462,7 @@ func (m *memory) arrived(number uint64) (deliver func(Arrival)) {
 	return deliver
 }
 
-// window remembers which versions the latest requests were given, so that a retried write is not applied twice. It holds two
+// window remembers which versions the latest requests were given, zero where a condition did not hold, so that a retried write is not applied twice. It holds two
 // generations and drops the older one when the younger is full. The lanes are for writes too, and most processes of a million see none.
 type window struct {
 	shards [windowShards]struct {

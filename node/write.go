@@ -62,6 +62,7 @@ type write struct {
 	fenced    bool // the same lane
 	ordered   bool // it goes by the own store first
 	placed    bool // it is there
+	denied    bool // its condition did not hold, but maybe that was decided on an old version
 	chain     int  // it is the so manieth of its key in one round of place
 	consulted bool // others were asked what they have of the key
 	doubt     bool // too few have answered: there may be a History that is not known
@@ -112,7 +113,7 @@ func (w *write) make(latest Record) error {
 	if err := w.version(latest.Version); err != nil {
 		return err
 	}
-	w.remember()
+	w.remember(w.record.Version)
 	return nil
 }
 
@@ -126,10 +127,10 @@ func (w *write) version(stored Version) (err error) {
 	return err
 }
 
-// remember notes the version that the request was given.
-func (w *write) remember() {
+// remember notes the version that the request was given, zero if its condition did not hold.
+func (w *write) remember(v Version) {
 	if w.Request != (RequestID{}) {
-		w.n.p.window().add(w.Request, w.record.Version)
+		w.n.p.window().add(w.Request, v)
 	}
 }
 

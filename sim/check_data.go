@@ -23,6 +23,8 @@ type keyHistory struct {
 	lost     bool          // with disks, more of them than the promise covers
 	writes   map[uint64]*written
 	versions map[node.Version]*written
+	counter  counter
+	swapped  map[node.Version]node.Version // of conditional writes in a stable ring: what was expected and what took its place
 }
 
 // acked is a version that a client was told.
@@ -49,6 +51,7 @@ type begun struct {
 	kept      bool          // what was acknowledged must be found, and written above
 	from      time.Duration // armed since
 	gathering bool
+	count     int64 // the highest number of an increment in the stable time
 }
 
 // fullyCopied is how long a ring is stable before it must answer for what was acknowledged before: by then the processes that had
@@ -78,10 +81,16 @@ func (c *Checker) Begin(op *Operation) {
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
-	if h := hashOf(op.Value); op.Kind == OpPut && k.writes[h] == nil {
+	if h := hashOf(op.Value); op.puts() && k.writes[h] == nil {
 		k.writes[h] = &written{begin: c.w.Now()}
 	}
-	b := &begun{exact: k.exact, stable: c.stable, since: c.since, kept: c.kept(), from: c.armedFrom, gathering: c.gathering}
+	if op.Kind == OpIncr {
+		k.counter.begun++
+	}
+	b := &begun{
+		exact: k.exact, stable: c.stable, since: c.since, kept: c.kept(), from: c.armedFrom, gathering: c.gathering,
+		count: k.counter.given(c.since),
+	}
 	if c.stable && k.seen.begin >= c.since {
 		b.seen = k.seen
 	}
@@ -117,7 +126,7 @@ func (c *Checker) End(op *Operation) {
 		c.checkRead(k, op, b)
 	case op.Outcome == Done:
 		c.checkWrite(k, op, b)
-	case op.Outcome == Failed && op.Kind == OpPut:
+	case op.Outcome == Failed && op.puts():
 		k.writes[hashOf(op.Value)].refused = true
 	}
 }
@@ -145,7 +154,7 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 	level := op.Level
 	need := c.need(level)
 	now := acked{v, op.Kind == OpDelete, op.Begin, c.w.Now()}
-	if op.Kind == OpPut {
+	if op.puts() {
 		w := k.writes[hashOf(op.Value)]
 		if other, ok := k.versions[v]; ok && other != w {
 			c.report(CheckValue, fmt.Sprintf("two writes of %q were given the version %v", op.Key, v), op.From)
@@ -174,6 +183,9 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 				op.Kind, op.Key, v, op.Result.Owner, op.Result.Acks, level, addrsOf(holders)), owner)
 			return
 		}
+	}
+	if !c.checkChange(k, op, b) {
+		return
 	}
 	if v.Newer(k.acked.version) {
 		k.acked, k.copies, k.lost = now, need, false

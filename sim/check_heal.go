@@ -154,6 +154,8 @@ func (c *Checker) readOne(k *keyHistory, from *Host) {
 	case r.Version == k.acked.version && r.Found == k.acked.deleted:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring: found %v, deleted %v, at version %v", k.key, from.Addr(), r.Found,
 			k.acked.deleted, r.Version), append(c.groupHosts(k), from.Number())...)
+	case r.Found && k.counter.begun > 0:
+		c.checkTotal(k, r.Value, from)
 	case r.Found:
 		w := k.writes[hashOf(r.Value)]
 		if w == nil || w.refused {

@@ -28,7 +28,7 @@ func (s Scenario) EstimateMemory() int {
 		processes += c.Count
 	}
 	for _, w := range s.Workload {
-		if w.Op == OpPut {
+		if w.Op == OpPut || w.Op == OpCas {
 			keys, value = max(keys, w.Keys), max(value, w.ValueBytes, defaultValueBytes)
 		}
 	}

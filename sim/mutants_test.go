@@ -62,6 +62,7 @@ var mutants = []mutant{
 	{node: "sweep-unpinned", scenario: "sweeps", seed: 36, check: sim.CheckCopies},
 	{node: "tombstone-early", scenario: "leaving", seed: 1, check: sim.CheckAck},
 	{node: "minority-serves", scenario: "smaller-part", seed: 1, check: sim.CheckMinority},
+	{node: "history-forgotten", scenario: "conditions", seed: 1, check: sim.CheckCount},
 	{node: "leave-bare", scenario: "leaving", seed: 1, check: sim.CheckHandOver},
 }
 

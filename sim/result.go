@@ -34,6 +34,7 @@ type Totals struct {
 	Puts    OpTotals
 	Gets    OpTotals
 	Deletes OpTotals
+	Changes OpTotals // cas and incr
 }
 
 // MessagesPerNode returns the messages that a live process sent per second.
@@ -97,11 +98,11 @@ func (o Outcome) String() string {
 type Operation struct {
 	Number   int    // in the order in which they began, from 0 on
 	Workload int    // index into Scenario.Workload
-	Kind     string // OpLookup, OpPut, OpGet or OpDelete
+	Kind     string // OpLookup, OpPut, OpGet, OpDelete, OpCas or OpIncr
 	From     int    // number of the host whose process issues it
 	Key      []byte // nil: a lookup of a random identifier
 	ID       ring.ID
-	Value    []byte // of a put; no two are the same
+	Value    []byte // of a put or cas; no two are the same
 	Level    node.Level
 	Begin    time.Duration
 
@@ -110,12 +111,17 @@ type Operation struct {
 	Outcome  Outcome
 	Late     bool // of a lookup that is Done: its owner is not any more
 	Attempts int
-	Err      error // of the last attempt
+	If       node.Condition // of a cas, when it has read the key
+	Expected node.Result    // that it has read
+	Err      error          // of the last attempt
 	Owner    ring.Ref
 	Hops     int         // of a lookup: calls answered, in all attempts
 	Timeouts int         // of a lookup: calls that ended by node.ErrUnreachable, in all attempts
-	Result   node.Result // of a put, get or delete
+	Result   node.Result // of all but a lookup
 }
+
+// puts reports whether the operation stores Value.
+func (o *Operation) puts() bool { return o.Kind == OpPut || o.Kind == OpCas }
 
 // Latency returns how long the operation took.
 func (o *Operation) Latency() time.Duration { return o.End - o.Begin }

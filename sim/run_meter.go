@@ -41,17 +41,19 @@ func newTotals(digits int) Totals {
 	return Totals{
 		Lookups: LookupTotals{Latency: latency()},
 		Puts:    OpTotals{Latency: latency()}, Gets: OpTotals{Latency: latency()}, Deletes: OpTotals{Latency: latency()},
+		Changes: OpTotals{Latency: latency()},
 	}
 }
 
 // reset begins a new interval.
 func (t *Totals) reset() {
-	for _, h := range []*hdrhistogram.Histogram{t.Lookups.Latency, t.Puts.Latency, t.Gets.Latency, t.Deletes.Latency} {
+	for _, h := range []*hdrhistogram.Histogram{t.Lookups.Latency, t.Puts.Latency, t.Gets.Latency, t.Deletes.Latency, t.Changes.Latency} {
 		h.Reset()
 	}
 	*t = Totals{
 		Lookups: LookupTotals{Latency: t.Lookups.Latency, Hops: t.Lookups.Hops[:0], Timeouts: t.Lookups.Timeouts[:0]},
 		Puts:    OpTotals{Latency: t.Puts.Latency}, Gets: OpTotals{Latency: t.Gets.Latency}, Deletes: OpTotals{Latency: t.Deletes.Latency},
+		Changes: OpTotals{Latency: t.Changes.Latency},
 	}
 }
 
@@ -145,6 +147,8 @@ func (t *Totals) count(op *Operation) {
 		t.Gets.count(op)
 	case OpDelete:
 		t.Deletes.count(op)
+	case OpCas, OpIncr:
+		t.Changes.count(op)
 	}
 }
 
@@ -211,13 +215,14 @@ func (m *meter) finishRow(w *World) Row {
 	ops := t.Puts.Latency
 	ops.Merge(t.Gets.Latency)
 	ops.Merge(t.Deletes.Latency)
+	ops.Merge(t.Changes.Latency)
 	row := Row{
 		At: now, Live: m.live, Joins: t.Joins, Leaves: t.Leaves, Crashes: t.Crashes,
 		LookupsRight: t.Lookups.Right, LookupsWrong: t.Lookups.Wrong, LookupsFailed: t.Lookups.Failed,
 		MeanHops: t.Lookups.Hops.Mean(), MeanTimeouts: t.Lookups.Timeouts.Mean(),
 		LookupP50: percentile(t.Lookups.Latency, 50), LookupP90: percentile(t.Lookups.Latency, 90), LookupP99: percentile(t.Lookups.Latency, 99),
-		OpsDone: t.Puts.Done + t.Gets.Done + t.Deletes.Done, OpsUnknown: t.Puts.Unknown + t.Deletes.Unknown,
-		OpsFailed: t.Puts.Failed + t.Gets.Failed + t.Deletes.Failed,
+		OpsDone: t.Puts.Done + t.Gets.Done + t.Deletes.Done + t.Changes.Done, OpsUnknown: t.Puts.Unknown + t.Deletes.Unknown + t.Changes.Unknown,
+		OpsFailed: t.Puts.Failed + t.Gets.Failed + t.Deletes.Failed + t.Changes.Failed,
 		OpP50:     percentile(ops, 50), OpP90: percentile(ops, 90), OpP99: percentile(ops, 99),
 		Messages: perNode(sent.Messages, t.NodeSeconds), Bytes: perNode(sent.Bytes, t.NodeSeconds), WireBytes: perNode(sent.WireBytes, t.NodeSeconds),
 		Steps: float64(s.Steps-m.rowSteps) / (now - m.rowStart).Seconds(), Pending: s.Pending, Tasks: s.Tasks,

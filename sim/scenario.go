@@ -145,18 +145,18 @@ const (
 
 // Workload issues operations of one kind, as a Poisson process. A mix is several of them: their sum is a Poisson process too.
 type Workload struct {
-	Op    string        // lookup, put, get or delete
+	Op    string        // lookup, put, get, delete, cas or incr
 	Style string        // of lookup: iterative (default) or recursive
 	Rate  float64       // operations per second
 	Per   string        // global: over the whole network, each from a member chosen uniformly (default); node: from each member
 	From  time.Duration // when it begins
 	Until time.Duration // when it ends; default: at Duration
 
-	Keys         int           // how many keys there are, key-0 to key-(Keys-1); of lookup, 0 (default) means random identifiers
+	Keys         int           // how many keys there are, key-0 to key-(Keys-1), of incr count-0 and so on; of lookup, 0 (default) means random identifiers
 	Distribution string        // of the keys: uniform (default) or zipf
 	Exponent     float64       // of zipf, over 0: key-i is chosen in proportion to 1/(i+1)^Exponent; default 0.99
-	ValueBytes   int           // of put; default 100
-	Level        string        // of put, get and delete: one, quorum (default) or all
+	ValueBytes   int           // of put and cas; default 100
+	Level        string        // of all but lookup: one, quorum (default) or all
 	Retries      int           // how often a failed operation is begun anew by the same process
 	Timeout      time.Duration // for all attempts together; default 10s
 	Preload      time.Duration // of put: first every key is written once, evenly over this time from From on; then the Poisson process begins
@@ -168,6 +168,8 @@ const (
 	OpPut     = "put"
 	OpGet     = "get"
 	OpDelete  = "delete"
+	OpCas     = "cas"  // read a key and put a value if that is still its version, or if it still has none
+	OpIncr    = "incr" // add 1 to a counter
 	PerGlobal = "global"
 	PerNode   = "node"
 	Uniform   = "uniform"

@@ -238,7 +238,7 @@ func (v *validator) distribution(path string, d Distribution, required bool) {
 }
 
 func (v *validator) workload(path string, w Workload, s Scenario) {
-	if !v.oneOf(path+".op", w.Op, OpLookup, OpPut, OpGet, OpDelete) {
+	if !v.oneOf(path+".op", w.Op, OpLookup, OpPut, OpGet, OpDelete, OpCas, OpIncr) {
 		return
 	}
 	fields := []string{"op", "rate", "per", "from", "until", "keys", "distribution", "exponent", "retries", "timeout"}
@@ -251,8 +251,11 @@ func (v *validator) workload(path string, w Workload, s Scenario) {
 			v.bad(path+".keys", "%d, want how many keys there are, at least 1", w.Keys)
 		}
 	}
-	if w.Op == OpPut {
+	switch w.Op {
+	case OpPut:
 		fields = append(fields, "value-bytes", "preload")
+	case OpCas:
+		fields = append(fields, "value-bytes")
 	}
 	v.only(path, "op: "+w.Op, w, fields...)
 	v.window(path, w.From, w.Until, s)

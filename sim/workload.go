@@ -140,14 +140,18 @@ func (c *client) issue(host, key, retries int) {
 	op := &Operation{Number: r.ops, Workload: c.number, Kind: c.w.Op, From: host, Level: c.level, Begin: r.w.Now()}
 	r.ops++
 	if key >= 0 {
-		op.Key = strconv.AppendInt([]byte("key-"), int64(key), 10)
+		name := "key-"
+		if op.Kind == OpIncr {
+			name = "count-"
+		}
+		op.Key = strconv.AppendInt([]byte(name), int64(key), 10)
 		op.ID = ring.Hash(op.Key)
 	} else {
 		for i := 0; i < len(op.ID); i += 4 {
 			binary.BigEndian.PutUint32(op.ID[i:], uint32(c.what.Uint64()))
 		}
 	}
-	if op.Kind == OpPut {
+	if op.puts() {
 		op.Value = c.value(op.Number)
 	}
 	r.open++
@@ -187,7 +191,7 @@ func (c *client) perform(h *Host, op *Operation, retries int) {
 	defer cancel()
 	outcome := c.attempt(ctx, p, op)
 	for range retries {
-		if outcome == Done || outcome == Wrong || (hostRuntime{h}).Sleep(ctx, retryPause) != nil {
+		if outcome == Done || outcome == Wrong || errors.Is(op.Err, node.ErrCondition) || (hostRuntime{h}).Sleep(ctx, retryPause) != nil {
 			break
 		}
 		before := outcome
@@ -204,8 +208,19 @@ func (c *client) attempt(ctx context.Context, p *node.Process, op *Operation) Ou
 	if op.Kind == OpLookup {
 		return c.lookup(ctx, p, op)
 	}
-	kinds := map[string]node.Kind{OpPut: node.OpPut, OpGet: node.OpGet, OpDelete: node.OpDelete}
+	kinds := map[string]node.Kind{OpPut: node.OpPut, OpGet: node.OpGet, OpDelete: node.OpDelete, OpCas: node.OpPut, OpIncr: node.OpIncrement}
 	request := node.Op{Kind: kinds[op.Kind], Key: op.Key, Value: op.Value, Level: op.Level}
+	switch op.Kind {
+	case OpIncr:
+		request.Add = 1
+	case OpCas:
+		if op.If == node.Always && !c.expect(ctx, p, op) {
+			return Failed
+		}
+		if request.If = op.If; request.If == node.IfVersion {
+			request.Version = op.Expected.Version
+		}
+	}
 	if op.Kind != OpGet {
 		binary.BigEndian.PutUint64(request.Request[:8], c.r.s.Seed)
 		binary.BigEndian.PutUint64(request.Request[8:], uint64(op.Number)+1)
@@ -222,13 +237,24 @@ func (c *client) attempt(ctx context.Context, p *node.Process, op *Operation) Ou
 	return Unknown
 }
 
+// expect reads the key of a cas, on which its condition depends in all attempts.
+func (c *client) expect(ctx context.Context, p *node.Process, op *Operation) bool {
+	if op.Expected, op.Err = p.Do(ctx, node.Op{Kind: node.OpGet, Key: op.Key, Level: op.Level}); op.Err != nil {
+		return false
+	}
+	if op.If = node.IfVersion; !op.Expected.Found {
+		op.If = node.IfAbsent
+	}
+	return true
+}
+
 // hadNoEffect reports whether the error of a write promises that nothing was applied: see node.Process.Do.
 func hadNoEffect(err error) bool {
 	if errors.Is(err, node.ErrUnknown) {
 		return false
 	}
 	for _, certain := range []error{
-		node.ErrInvalid, node.ErrNotReady, node.ErrNoRoute, node.ErrMinority, node.ErrStoreFull, node.ErrClockSkew, node.ErrConsistency,
+		node.ErrInvalid, node.ErrNotReady, node.ErrNoRoute, node.ErrMinority, node.ErrStoreFull, node.ErrClockSkew, node.ErrConsistency, node.ErrCondition,
 	} {
 		if errors.Is(err, certain) {
 			return true

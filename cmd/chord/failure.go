@@ -142,7 +142,7 @@ func hintCondition(e *node.ConditionError) string {
 		return fmt.Sprintf("To replace just this value, use --if-version %v.", e.Version)
 	case node.Missing:
 		return "To create the key, use --create."
-	case node.Changed:
+	case node.Changed, node.Earlier:
 		return `Read the key with "chord get -o json", and decide again by its version.`
 	case node.NotNumber:
 		return fmt.Sprintf(`To start counting over this value, use "chord put --if-version %v".`, e.Version)

@@ -55,7 +55,7 @@ func MetricsOf(res *sim.Result) []Metric {
 	for _, op := range []struct {
 		name string
 		of   *sim.OpTotals
-	}{{"put", &t.Puts}, {"get", &t.Gets}, {"delete", &t.Deletes}} {
+	}{{"put", &t.Puts}, {"get", &t.Gets}, {"delete", &t.Deletes}, {"change", &t.Changes}} {
 		all := float64(op.of.Done + op.of.Unknown + op.of.Failed)
 		m = append(m,
 			Metric{op.name + "s", "", op.name + "s that ended", 0, all},
