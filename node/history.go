@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// History is what a key remembers of the conditional operations that changed it: the outcomes of the latest, so that a request that is repeated, at the same
-// owner or at one that took its place, gets its first answer instead of being carried out again. It is part of the record that such an operation makes, and of
-// every later one, so it is stored and replicated as the record is. It is empty for a key that never saw a conditional operation.
+// History is what a key remembers of the writes that changed it, from the first conditional one on: the outcomes of the latest, so that a request that is repeated,
+// at the same owner or at one that took its place, gets its first answer instead of being carried out again. It is part of the record that such an operation makes,
+// and of every later one, so it is stored and replicated as the record is. It is empty for a key that never saw a conditional operation.
 //
 // In memory, on disk and on the wire it is one byte, historyLost if older outcomes were forgotten, and then the outcomes from the oldest on, integers big endian:
 //
 //	request id (16) | version time (8) | version origin (8) | number (8) | 1 if the key had a value before
 type History string
 
-// outcome is what became of one conditional operation.
+// outcome is what became of one write.
 type outcome struct {
 	Request RequestID
 	Version Version // that it was given
@@ -58,7 +58,7 @@ func (h History) find(r RequestID) (outcome, bool) {
 	if r == (RequestID{}) {
 		return outcome{}, false
 	}
-	for at := 1; at < len(h); at += outcomeBytes {
+	for at := len(h) - outcomeBytes; at > 0; at -= outcomeBytes {
 		raw := h[at:][:outcomeBytes]
 		if RequestID([]byte(raw[:16])) != r {
 			continue

@@ -144,7 +144,7 @@ func (w *write) decide(latest Record) error {
 	if w.doubt {
 		w.record.History = w.record.History.doubtful()
 	}
-	if w.Conditional() {
+	if w.Conditional() || latest.History != "" {
 		w.record.History = w.record.History.with(w.answer)
 	}
 	return nil
@@ -152,18 +152,20 @@ func (w *write) decide(latest Record) error {
 
 // before reports whether the request has taken effect already, and finds its answer. The error is ErrUnknown if it may have, and nobody knows.
 func (w *write) before(latest Record) (known bool, err error) {
-	if !w.Conditional() {
-		v, known := w.given(latest)
-		w.answer = outcome{Version: v, Existed: latest.exists()}
-		return known && !v.Newer(latest.Version), nil
-	}
-	if w.Request == (RequestID{}) || mutantRetryAnew.on() {
+	if w.Request == (RequestID{}) || !w.above.IsZero() || mutantRetryAnew.on() {
 		return false, nil
 	}
 	if w.answer, known = latest.History.find(w.Request); known {
 		return true, nil
 	}
 	v, seen := w.n.p.window().find(w.Request)
+	if !w.Conditional() { // it was overwritten, or it was before the key had a History
+		if v, known = w.given(latest); known && !v.Newer(latest.Version) {
+			w.answer = outcome{Version: v, Existed: latest.exists()}
+			return true, nil
+		}
+		seen = false
+	}
 	switch {
 	case mutantHistoryForgotten.on():
 	case seen && v.IsZero() && !w.denied: // the same message again, after its sender has been told so

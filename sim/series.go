@@ -18,7 +18,7 @@ type Row struct {
 	LookupP90     time.Duration
 	LookupP99     time.Duration
 
-	OpsDone    int // puts, gets and deletes that succeeded
+	OpsDone    int // operations other than lookups that succeeded
 	OpsUnknown int // writes of which nobody can say whether they took effect
 	OpsFailed  int
 	OpP50      time.Duration // latency of those that succeeded
@@ -64,9 +64,9 @@ func Columns() []Column {
 		{"lookup_p50", "s", "latency of lookups, median", seconds(func(r Row) time.Duration { return r.LookupP50 })},
 		{"lookup_p90", "s", "latency of lookups, 90th percentile", seconds(func(r Row) time.Duration { return r.LookupP90 })},
 		{"lookup_p99", "s", "latency of lookups, 99th percentile", seconds(func(r Row) time.Duration { return r.LookupP99 })},
-		{"ops_done", "", "puts, gets and deletes that succeeded", count(func(r Row) int { return r.OpsDone })},
+		{"ops_done", "", "operations other than lookups that succeeded", count(func(r Row) int { return r.OpsDone })},
 		{"ops_unknown", "", "writes with unknown outcome", count(func(r Row) int { return r.OpsUnknown })},
-		{"ops_failed", "", "puts, gets and deletes that failed", count(func(r Row) int { return r.OpsFailed })},
+		{"ops_failed", "", "those that failed, conditional ones whose condition did not hold among them", count(func(r Row) int { return r.OpsFailed })},
 		{"op_p50", "s", "latency of successful operations, median", seconds(func(r Row) time.Duration { return r.OpP50 })},
 		{"op_p90", "s", "latency of successful operations, 90th percentile", seconds(func(r Row) time.Duration { return r.OpP90 })},
 		{"op_p99", "s", "latency of successful operations, 99th percentile", seconds(func(r Row) time.Duration { return r.OpP99 })},

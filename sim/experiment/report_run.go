@@ -177,7 +177,7 @@ func addRows(r *Report, res *sim.Result) {
 		{"lookups", "Lookups", "per interval", []string{"lookups_right", "lookups_wrong", "lookups_failed"}, 1},
 		{"lookup-latency", "Latency of lookups", "ms", []string{"lookup_p50", "lookup_p90", "lookup_p99"}, 1000},
 		{"operations", "Puts, gets and deletes", "per interval", []string{"ops_done", "ops_unknown", "ops_failed"}, 1},
-		{"operation-latency", "Latency of puts, gets and deletes", "ms", []string{"op_p50", "op_p90", "op_p99"}, 1000},
+		{"operation-latency", "Latency of operations on keys", "ms", []string{"op_p50", "op_p90", "op_p99"}, 1000},
 		{"traffic", "Traffic of a live process", "B/s", []string{"bytes", "wire_bytes"}, 1},
 	} {
 		addTimeline(r, s, f.name, f.title, f.label, f.columns, f.scale)

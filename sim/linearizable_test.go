@@ -1,0 +1,173 @@
+package sim_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
+	"github.com/chordkv/chord/sim"
+)
+
+// step is an operation on one key in a history: what was asked, and what came of it. A value stands for what a key has: the number of the operation that put it
+// there, or that of a counter; none for no value.
+type step struct {
+	kind    string
+	value   int64 // of a put or cas
+	expects int64 // of a cas
+	known   bool  // what came of it is known
+	refused bool  // a cas whose condition did not hold
+	result  int64 // of a get, or of an incr
+}
+
+const none int64 = -1
+
+// key is the sequential specification of one key, a register with conditional writes or a counter. An outcome that is unknown may be any: that nothing was applied is
+// the same as that it was after all others.
+var key = porcupine.Model{
+	Init: func() any { return none },
+	Step: func(state, input, _ any) (bool, any) {
+		now, s := state.(int64), input.(step)
+		switch s.kind {
+		case sim.OpGet:
+			return s.result == now, now
+		case sim.OpPut:
+			return true, s.value
+		case sim.OpDelete:
+			return true, none
+		case sim.OpCas:
+			switch meets := now == s.expects; {
+			case !s.known && !meets:
+				return true, now
+			case s.refused:
+				return !meets, now
+			default:
+				return meets, s.value
+			}
+		}
+		next := max(now, 0) + 1
+		return !s.known || s.result == next, next
+	},
+	DescribeOperation: func(input, _ any) string { return fmt.Sprintf("%+v", input) },
+}
+
+// number reads the number at the beginning of a value.
+func number(t *testing.T, r node.Result) (n int64) {
+	t.Helper()
+	if !r.Found {
+		return none
+	}
+	if _, err := fmt.Sscanf(strings.TrimRight(string(r.Value), "."), "%d", &n); err != nil {
+		t.Fatalf("value %q: %v", r.Value, err)
+	}
+	return n
+}
+
+// recorder collects the history of each key.
+type recorder struct {
+	t    *testing.T
+	keys map[string][]porcupine.Operation
+	open map[int]*sim.Operation
+	end  map[string]int // operations by how they ended, and keys by what they are that had one owner
+
+	owners map[string]ring.Ref // who acknowledged operations of a key
+	moved  map[string]bool     // keys that had more than one owner
+}
+
+// ended adds an operation to the history of its key, if it can have had an effect or shows one.
+func (r *recorder) ended(op *sim.Operation) {
+	delete(r.open, op.Number)
+	r.end[op.Kind+" "+op.Outcome.String()]++
+	if owner, k := op.Owner, string(op.Key); !owner.IsZero() {
+		r.moved[k] = r.moved[k] || !r.owners[k].IsZero() && r.owners[k] != owner
+		r.owners[k] = owner
+	}
+	s := step{kind: op.Kind, known: op.Outcome == sim.Done}
+	refused := op.Outcome == sim.Failed && op.Kind == sim.OpCas && errors.Is(op.Err, node.ErrCondition)
+	if !s.known && !refused && (op.Outcome == sim.Failed || op.Kind == sim.OpGet) {
+		return
+	}
+	if op.Kind == sim.OpCas && op.If == node.Always {
+		return // it has not come further than to read the key
+	}
+	s.refused, s.known = refused, s.known || refused
+	s.value, s.expects = int64(op.Number), number(r.t, op.Expected)
+	switch op.Kind {
+	case sim.OpGet:
+		s.result = number(r.t, op.Result)
+	case sim.OpIncr:
+		s.result = op.Result.Number
+	}
+	o := porcupine.Operation{ClientId: op.From, Input: s, Call: int64(op.Begin), Return: int64(op.End)}
+	if !s.known {
+		o.Return = math.MaxInt64 // it may take effect at any time from its beginning on
+	}
+	r.keys[string(op.Key)] = append(r.keys[string(op.Key)], o)
+}
+
+// A key that is owned by one and the same process all the time is linearizable: reads, writes and conditional operations, while messages are lost, late and doubled, clocks differ, and
+// other processes, its replicas among them, pause, crash and come back. Two of five do nothing of that kind, so that there are such keys.
+func TestLinearizable(t *testing.T) {
+	const scenario = `
+name: linearizable
+nodes: 5
+duration: 2m
+node: {successors: 4, min-timeout: 1s, ring-timeout: 2s}
+network: {latency: {model: exponential, mean: 20ms}, loss: 0.01, duplicate: 0.05}
+disk: {sync-latency: 5ms}
+faults:
+  - {kind: crash, every: 8s, for: 400ms, nodes: [0]}
+  - {kind: crash, at: 3s, every: 8s, for: 2s, nodes: [1]}
+  - {kind: pause, every: 8s, for: 800ms, nodes: [2]}
+  - {kind: clock, at: 10s, for: 80s, count: 2, offset: 200ms}
+workload:
+  - {op: put, rate: 2, keys: 4, retries: 20, timeout: 30s}
+  - {op: get, rate: 8, keys: 4, timeout: 30s}
+  - {op: delete, rate: 0.5, keys: 4, retries: 20, timeout: 30s}
+  - {op: cas, rate: 8, keys: 4, retries: 20, timeout: 30s}
+  - {op: incr, rate: 2, keys: 4, retries: 20, timeout: 20s}
+checks: {every: 1s, data: true}
+`
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 3
+	}
+	ends := make(map[string]int)
+	for seed := range seeds {
+		s := parse(t, scenario)
+		s.Seed = seed + 1
+		r := recorder{
+			t: t, keys: make(map[string][]porcupine.Operation), open: make(map[int]*sim.Operation), end: ends,
+			owners: make(map[string]ring.Ref), moved: make(map[string]bool),
+		}
+		_, err := sim.Run(t.Context(), s, sim.Observer{Begin: func(op *sim.Operation) { r.open[op.Number] = op }, End: r.ended})
+		if err != nil {
+			t.Fatalf("seed %d: %v", s.Seed, err)
+		}
+		for _, op := range r.open { // of these nobody knows
+			op.Outcome, op.End = sim.Unknown, s.Duration
+			r.ended(op)
+		}
+		for k, history := range r.keys {
+			if r.moved[k] {
+				continue
+			}
+			ends[strings.TrimRight(k, "-0123456789")]++
+			if got := porcupine.CheckOperationsTimeout(key, history, 10*time.Second); got != porcupine.Ok {
+				t.Errorf("seed %d: the history of %s, of %d operations, is %v", s.Seed, k, len(history), got)
+			}
+		}
+	}
+	t.Log(ends)
+	for _, end := range []string{"incr done", "incr unknown", "cas done", "cas failed", "cas unknown", "put done", "get done", "delete done", "key", "count"} {
+		if ends[end] == 0 {
+			t.Errorf("no %q: the histories say nothing about it", end)
+		}
+	}
+}
