@@ -132,7 +132,6 @@ workload:
   - {op: delete, rate: 0.5, keys: 4, retries: 20, timeout: 30s}
   - {op: cas, rate: 8, keys: 4, retries: 20, timeout: 30s}
   - {op: incr, rate: 2, keys: 4, retries: 20, timeout: 20s}
-checks: {every: 1s, data: true}
 `
 	seeds := uint64(30)
 	if testing.Short() {
