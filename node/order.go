@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/chordkv/chord/ring"
 )
 
 // The own store of a key's owner is where conditional operations are put in order. The owner reads what is there, decides, and puts the new record in the place of just
@@ -84,6 +86,8 @@ func (b *batch) place(open []*write, attempt int) (again []*write) {
 		switch {
 		case err != nil:
 			b.end(w, err)
+		case done[i] && !w.owns():
+			b.end(w, fmt.Errorf("%w: the key went to another owner, who may not have seen this", ErrUnknown))
 		case done[i]:
 			w.placed = true
 			w.remember(w.record.Version)
@@ -108,6 +112,13 @@ func (w *write) own() (Record, error) {
 		return Record{}, err
 	}
 	return w.own()
+}
+
+// owns reports whether the node still owns the key. Whoever takes over asks it for what it has after it has given up the arc: what was stored before that, the new owner sees, and
+// what was stored later may be decided twice.
+func (w *write) owns() bool {
+	s := w.n.snap.Load()
+	return s == w.s || s.serving && s.arc.Contains(ring.Hash(w.Key))
 }
 
 // end answers a write with an error.
