@@ -93,6 +93,9 @@ type Store interface {
 	Replace(records []Record, stored []Version) ([]bool, error)
 	// Drop removes the records whose version still is the given one. It returns how many it removed.
 	Drop(entries []Entry) (int, error)
+	// Tombstones returns entries of tombstones with a version time below before, the oldest first, and of those with one time in ring order; behind
+	// the given one if that has a key; at most limit. Fewer than limit means that there are no more. What it returns is durable.
+	Tombstones(before uint64, behind Entry, limit int) ([]Entry, error)
 	// List returns entries of the arc in ring order behind the cursor, at most limit; fewer than limit means the end of the arc. What it returns is
 	// durable.
 	List(arc ring.Arc, from Cursor, limit int) ([]Entry, error)
@@ -108,7 +111,8 @@ type Store interface {
 
 // StoreStats describes a store.
 type StoreStats struct {
-	Records   int64 // with tombstones
-	DiskBytes int64 // 0 in memory
-	FreeBytes int64 // on the file system; 0 in memory
+	Records    int64 // with tombstones
+	Tombstones int64
+	DiskBytes  int64 // 0 in memory
+	FreeBytes  int64 // on the file system; 0 in memory
 }

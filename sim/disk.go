@@ -171,6 +171,16 @@ func (h *Host) loseTail() {
 	h.traits.tail = nil
 }
 
+// Tombstones implements node.Store.
+func (d disk) Tombstones(before uint64, behind node.Entry, limit int) ([]node.Entry, error) {
+	if d.h.mem == nil {
+		return nil, nil
+	}
+	entries, err := d.h.mem.Tombstones(before, behind, limit)
+	d.h.syncSeen("Store.Tombstones")
+	return entries, err
+}
+
 // List implements node.Store.
 func (d disk) List(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error) {
 	if d.h.mem == nil {

@@ -128,6 +128,9 @@ func decodeParts(diskKey, raw []byte) (v node.Version, history, value []byte, er
 	return node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}, history, value, nil
 }
 
+// isTombstone tells a delete by a disk value that decodeVersion found sound.
+func isTombstone(raw []byte) bool { return raw[1]&flagTombstone != 0 }
+
 // decodeRecord checks a disk value and returns the record, whose slices are copies. The error wraps node.ErrCorrupt.
 func decodeRecord(diskKey, raw []byte) (node.Record, error) {
 	version, history, value, err := decodeParts(diskKey, raw)
@@ -139,7 +142,7 @@ func decodeRecord(diskKey, raw []byte) (node.Record, error) {
 	r := node.Record{
 		Key:       both[:len(key):len(key)],
 		Version:   version,
-		Tombstone: raw[1]&flagTombstone != 0,
+		Tombstone: isTombstone(raw),
 		Request:   node.RequestID(raw[18:headerBytes]),
 		History:   node.History(history),
 	}

@@ -82,7 +82,7 @@ func churn(s node.Store, rng *rand.Rand, n, rounds int, stopped *atomic.Bool) er
 	return nil
 }
 
-// Whatever a power cut leaves of the records, the tree is that of what it left: while leaves are split, checkpoints are written, and
+// Whatever a power cut leaves of the records, the tree and the index of tombstones are those of what it left: while leaves are split, checkpoints are written, and
 // records of the same blocks come and go.
 func TestPowerCutLeavesTheTreeExact(t *testing.T) {
 	seeds := uint64(40)
@@ -128,7 +128,7 @@ func TestPowerCutLeavesTheTreeExact(t *testing.T) {
 		var log strings.Builder
 		opts.FS, opts.Log = kept, zerolog.New(&log).Level(zerolog.InfoLevel)
 		after := openPebble(t, "records", opts)
-		if err := treeError(after); err != nil {
+		if err := errors.Join(treeError(after), indexError(after)); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
 		}
 		if strings.Contains(log.String(), "made the hash tree") {
@@ -199,6 +199,9 @@ func TestTreeSurvivesRestart(t *testing.T) {
 			var log strings.Builder
 			opts.Log = zerolog.New(&log).Level(zerolog.InfoLevel)
 			second := openPebble(t, "records", opts)
+			if err := indexError(second); err != nil {
+				t.Error(err)
+			}
 			if got := log.String(); test.log == "" && got != "" || !strings.Contains(got, test.log) {
 				t.Errorf("got the log %q, want %q in it", got, test.log)
 			}

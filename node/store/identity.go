@@ -17,7 +17,8 @@ import (
 //
 //	1  records, and a note of their number
 //	2  with a hash tree beside them, which whoever does not know it would let go wrong
-//	3  where records may have a history, which whoever does not know it would take for corrupt
+//	3  where records may have a history, which whoever does not know it would take for corrupt, and tombstones have an index, which he would let go
+//	   wrong
 const identityFormat = 3
 
 // identity is the content of chord.json.

@@ -21,6 +21,7 @@ type Memory struct {
 	table   atomic.Pointer[[]shard]
 	growing sync.Mutex
 	records atomic.Int64
+	deleted atomic.Pointer[tombstones] // nil until there is one: most of a million stores never see a delete
 }
 
 var _ node.Store = (*Memory)(nil)
@@ -231,12 +232,12 @@ func (m *Memory) Replace(records []node.Record, stored []node.Version) ([]bool, 
 // put stores what choose makes of the version that is there; nil leaves it as it is.
 func (m *Memory) put(id ring.ID, key []byte, choose func(was node.Version) *node.Record) {
 	s := m.lock(id)
-	was := node.Version{}
+	var was head
 	it := s.find(id, key)
 	if it != nil {
-		was = it.record.Version
+		was = head{it.record.Version, it.record.Tombstone}
 	}
-	r := choose(was)
+	r := choose(was.version)
 	if r == nil {
 		s.mu.Unlock()
 		return
@@ -253,10 +254,11 @@ func (m *Memory) put(id ring.ID, key []byte, choose func(was node.Version) *node
 	} else {
 		it.record = &stored
 	}
-	s.count(deltaOf(id, it.key, was, stored.Version))
+	s.count(deltaOf(id, it.key, was.version, stored.Version))
+	m.index(id, it.key, was, head{stored.Version, stored.Tombstone})
 	single := s.tree.Len()
 	s.mu.Unlock()
-	if was.IsZero() {
+	if was.version.IsZero() {
 		m.records.Add(1)
 	}
 	if single >= growAt && len(*m.table.Load()) == 1 {
@@ -286,6 +288,7 @@ func (m *Memory) drop(id ring.ID, e node.Entry) bool {
 	s.tree.Delete(leafOf(found))
 	delete(s.byKey, string(e.Key))
 	s.count(deltaOf(id, e.Key, e.Version, node.Version{}))
+	m.index(id, e.Key, head{e.Version, found.record.Tombstone}, head{})
 	return true
 }
 
@@ -370,7 +373,9 @@ func (s *shard) page(at place, last ring.ID, n int, visit func(*node.Record)) (n
 func (m *Memory) Writable() error { return nil }
 
 // Stats implements node.Store.
-func (m *Memory) Stats() node.StoreStats { return node.StoreStats{Records: m.records.Load()} }
+func (m *Memory) Stats() node.StoreStats {
+	return node.StoreStats{Records: m.records.Load(), Tombstones: m.tombstones()}
+}
 
 // Close implements node.Store.
 func (m *Memory) Close() error { return nil }

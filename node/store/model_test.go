@@ -151,6 +151,11 @@ func compare(t *rapid.T, s node.Store, reopen func() node.Store) {
 				t.Fatalf("dropped %d, %v, want %d", got, err, want)
 			}
 		},
+		"tombstones": func(t *rapid.T) {
+			if err := indexError(s); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"get": func(t *rapid.T) {
 			key := keys.Draw(t, "key")
 			want, wantOK := m[key]

@@ -41,29 +41,31 @@ func (p *Pebble) Version(key []byte) (node.Version, error) {
 	if err := p.usable(); err != nil {
 		return node.Version{}, err
 	}
-	v, err := p.versionIn(p.db, appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key))
+	h, err := p.headIn(p.db, appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key))
 	if err != nil {
 		return node.Version{}, storeError(fmt.Sprintf("version of %q", key), err)
 	}
-	return v, nil
+	return h.version, nil
 }
 
-// versionIn returns the version under a disk key, zero if there is none. A corrupt record has none, and is not in the hash tree any more.
-func (p *Pebble) versionIn(in pebble.Reader, diskKey []byte) (v node.Version, err error) {
+// headIn returns what is under a disk key. A corrupt record counts as none, and is not in the hash tree any more.
+func (p *Pebble) headIn(in pebble.Reader, diskKey []byte) (h head, err error) {
 	raw, closer, err := in.Get(diskKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return node.Version{}, nil
+		return head{}, nil
 	}
 	if err == nil {
-		v, err = decodeVersion(diskKey, raw)
+		if h.version, err = decodeVersion(diskKey, raw); err == nil {
+			h.tombstone = isTombstone(raw)
+		}
 		err = errors.Join(err, closer.Close())
 	}
 	if isCorrupt(err) {
 		p.sawCorrupt(diskKey, err)
 		p.exclude(diskKey)
-		return node.Version{}, nil
+		return head{}, nil
 	}
-	return v, err
+	return h, err
 }
 
 // isCorrupt reports a record, or a block of a table, that fails its checksum.

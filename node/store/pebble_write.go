@@ -57,6 +57,8 @@ type change struct {
 	batch   *pebble.Batch
 	deltas  []delta // of the hash tree
 	waits   bool    // it is committed, and its sync to be waited for
+
+	tombstones int64 // more than before
 }
 
 // commit makes the batch visible and gives it its place in the log. The stripes are locked before, and not any more after.
@@ -76,6 +78,7 @@ func (p *Pebble) commit(c *change) error {
 		return err
 	}
 	p.tree.add(c.deltas)
+	p.deleted.Add(c.tombstones)
 	return nil
 }
 
@@ -196,17 +199,16 @@ func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(sam
 		slots = slots[len(same):]
 		id, key := same[0].id, records[same[0].record].Key
 		diskKey = appendDiskKey(diskKey[:0], id, key)
-		was, err := p.versionIn(p.db, diskKey)
+		was, err := p.headIn(p.db, diskKey)
+		if err == nil {
+			if r := choose(same, was.version); r != nil {
+				c.deltas = append(c.deltas, deltaOf(id, key, was.version, r.Version))
+				err = errors.Join(put(c.batch, diskKey, r), c.index(diskKey, was, head{r.Version, r.Tombstone}))
+			}
+		}
 		if err != nil {
 			unlock(c.stripes)
 			return nil, errors.Join(err, c.batch.Close())
-		}
-		if r := choose(same, was); r != nil {
-			c.deltas = append(c.deltas, deltaOf(id, key, was, r.Version))
-			if err := put(c.batch, diskKey, r); err != nil {
-				unlock(c.stripes)
-				return nil, errors.Join(err, c.batch.Close())
-			}
 		}
 	}
 	if err := p.commit(c); err != nil {
@@ -261,10 +263,10 @@ func (p *Pebble) dropChunk(entries []node.Entry) (*change, error) {
 	var diskKey []byte
 	for i, e := range entries {
 		diskKey = appendDiskKey(diskKey[:0], ids[i], e.Key)
-		stored, err := p.versionIn(c.batch, diskKey)
-		if err == nil && !stored.IsZero() && stored == e.Version {
-			c.deltas = append(c.deltas, deltaOf(ids[i], e.Key, stored, node.Version{}))
-			err = c.batch.Delete(diskKey, nil)
+		stored, err := p.headIn(c.batch, diskKey)
+		if err == nil && !stored.version.IsZero() && stored.version == e.Version {
+			c.deltas = append(c.deltas, deltaOf(ids[i], e.Key, stored.version, node.Version{}))
+			err = errors.Join(c.batch.Delete(diskKey, nil), c.index(diskKey, stored, head{}))
 		}
 		if err != nil {
 			unlock(c.stripes)
