@@ -337,6 +337,20 @@ func (p *Process) callName(ctx context.Context, to ring.Ref, unnamed []Unnamed) 
 	return entries, err
 }
 
+func (p *Process) callCollect(ctx context.Context, to ring.Ref, entries []Entry) error {
+	return p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
+		return p.peers.Collect(ctx, to, entries)
+	})
+}
+
+func (p *Process) callContact(ctx context.Context, to ring.Ref) (c Contact, err error) {
+	err = p.callRing(ctx, to, func(ctx context.Context) error {
+		c, err = p.peers.Contact(ctx, to)
+		return err
+	})
+	return c, err
+}
+
 func (p *Process) callList(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) (entries []Entry, err error) {
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		entries, err = p.peers.List(ctx, to, arc, from, limit)

@@ -15,6 +15,8 @@ type census struct {
 	self  seat
 	alive []seat  // but the own, sorted
 	dead  []death // the longest dead first
+
+	forgotten int // of those who died before the process was cut off, or when it was
 }
 
 // seat stands for a process through all its restarts: the first 64 bits of the lowest of its identifiers.
@@ -45,8 +47,12 @@ func (c *census) enter(s seat) {
 	if known || s == c.self {
 		return
 	}
-	if !c.bury(s) && len(c.dead) > 0 {
+	switch {
+	case c.bury(s):
+	case len(c.dead) > 0:
 		c.dead = slices.Delete(c.dead, 0, 1)
+	case c.forgotten > 0:
+		c.forgotten--
 	}
 	if len(c.alive)+len(c.dead) < maxSeats {
 		c.alive = slices.Insert(c.alive, at, s)
@@ -78,7 +84,18 @@ func (c *census) bury(s seat) (wasDead bool) {
 
 // forget takes the seats of those that were dead at a time already.
 func (c *census) forget(then time.Time) {
+	cut, before := c.cut(), len(c.dead)
 	c.dead = slices.DeleteFunc(c.dead, func(d death) bool { return !d.at.After(then) })
+	if c.forgotten += before - len(c.dead); !cut {
+		c.forgotten = 0
+	}
+}
+
+// cut reports whether the process may be cut off from a part of the cluster that goes on without it: it has been in the minority, and those who were dead then
+// have not come back, nor others in their place, though their seats may be taken since.
+func (c *census) cut() bool {
+	alive, lost := 1+len(c.alive), len(c.dead)+c.forgotten
+	return lost > alive || lost == alive && (c.forgotten > 0 || c.lowestIsDead())
 }
 
 // standing counts the seats.

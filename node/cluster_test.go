@@ -384,6 +384,22 @@ func (w *wire) List(ctx context.Context, to ring.Ref, arc ring.Arc, from node.Cu
 	return p.List(ctx, arc, from, limit)
 }
 
+func (w *wire) Collect(ctx context.Context, to ring.Ref, entries []node.Entry) error {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return err
+	}
+	return p.Collect(ctx, entries)
+}
+
+func (w *wire) Contact(ctx context.Context, to ring.Ref) (node.Contact, error) {
+	p, err := w.to(ctx, to)
+	if err != nil {
+		return node.Contact{}, err
+	}
+	return p.Contact(), nil
+}
+
 func (w *wire) Do(ctx context.Context, to ring.Ref, op node.Op) (node.Result, error) {
 	p, err := w.to(ctx, to)
 	if err != nil {

@@ -38,6 +38,8 @@ var (
 	ErrStoreFull = errors.New("no space left in the store")
 	// ErrCorrupt: a stored record fails its checksum. It is never served; repair replaces it from another replica.
 	ErrCorrupt = errors.New("stored record is corrupt")
+	// ErrStale: the ring went on without the process for so long that it does not know any more what was deleted. It has to begin anew, without records.
+	ErrStale = errors.New("out of touch for too long")
 	// ErrStore: the store failed otherwise; the text says how.
 	ErrStore = errors.New("store")
 )

@@ -23,6 +23,11 @@ type Events struct {
 	Moved func(peer ring.Ref, sent, received, bytes int)
 	// Dropped: records that belong elsewhere were confirmed there and removed here.
 	Dropped func(arc ring.Arc, records int)
+	// Collected: the replicas of a node's arc have forgotten this many deletes.
+	Collected func(n ring.Ref, tombstones int)
+	// Stale: the ring went on without the process for so long that its records may be ones that are deleted. It has to stop, and may come back without them.
+	// The error wraps ErrStale. It is reported again as long as the process does not stop.
+	Stale func(err error)
 	// Violation: a cheap check of the own state failed (ring.State.Check). A bug or a hostile peer.
 	Violation func(n ring.Ref, err error)
 	// Standing: by what the process hears, it is in the minority of its cluster now, or not any more.

@@ -90,6 +90,9 @@ func (p *Process) Apply(_ context.Context, records []Record) ([]Version, error) 
 	if p.phase.Load() >= closing {
 		return nil, ErrNotReady
 	}
+	if err := p.reliable(); err != nil {
+		return nil, err
+	}
 	for i := range records {
 		if err := p.observe(records[i].Version); err != nil {
 			return nil, err
@@ -159,6 +162,9 @@ func (p *Process) Digest(_ context.Context, arcs []ring.Arc) ([]Summary, error) 
 func (p *Process) pin(arcs []ring.Arc) error {
 	if p.phase.Load() >= leaving {
 		return ErrNotReady
+	}
+	if err := p.reliable(); err != nil {
+		return err
 	}
 	now := p.rt.Now()
 	for _, a := range arcs {

@@ -58,7 +58,7 @@ func (p *Process) Bootstrap(members Membership) error {
 		p.memory.meet(n.snap.Load().view.Succs, p.addr)
 		p.place(n)
 	}
-	p.begin()
+	p.begin(true)
 	return nil
 }
 
@@ -86,7 +86,7 @@ func (p *Process) Join(ctx context.Context, seeds []string) error {
 		}
 		err := p.joinThrough(ctx, seed)
 		if err == nil {
-			p.begin()
+			p.begin(false)
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("join through %s: %w", seed, err))
@@ -110,9 +110,13 @@ func (p *Process) joinThrough(ctx context.Context, seed string) error {
 	return nil
 }
 
-// begin starts the life of a member.
-func (p *Process) begin() {
+// begin starts the life of a member: of a ring that begins with it, or of one that it has joined.
+func (p *Process) begin(founder bool) {
 	p.phase.Store(member)
+	if p.cfg.TombstoneGrace > 0 {
+		p.beginContact(founder)
+		p.every(p.collectInterval(), p.collect)
+	}
 	p.every(p.cfg.SweepInterval, p.sweep)
 	p.healAfter(p.cfg.HealInterval)
 }

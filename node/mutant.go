@@ -47,6 +47,10 @@ const (
 	mutantTombstoneEarly
 	// mutantMinorityServes: a process that is in the minority takes writes by quorum.
 	mutantMinorityServes
+	// mutantTombstoneUnconfirmed: an owner has deletes forgotten that not all replicas know of.
+	mutantTombstoneUnconfirmed
+	// mutantStaleKept: a process that was away for longer than deletes are remembered keeps its records.
+	mutantStaleKept
 	// mutantHistoryForgotten: an owner does not look at the history that another left.
 	mutantHistoryForgotten
 	// mutantLeaveBare: a process leaves without handing over.

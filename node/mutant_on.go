@@ -10,7 +10,8 @@ import (
 // mutantNames are in the order of the constants.
 var mutantNames = []string{
 	"", "adopt-unasked", "rounds-overlap", "join-far", "serve-early", "avoid-none", "heal-never", "ack-early", "ack-own-late", "ack-overtaken", "version-below",
-	"retry-anew", "read-narrow", "read-unrepaired", "vouch-blindly", "deny-early", "repair-never", "sweep-unconfirmed", "sweep-unpinned", "tombstone-early", "minority-serves", "history-forgotten", "leave-bare",
+	"retry-anew", "read-narrow", "read-unrepaired", "vouch-blindly", "deny-early", "repair-never", "sweep-unconfirmed", "sweep-unpinned",
+	"tombstone-early", "minority-serves", "tombstone-unconfirmed", "stale-kept", "history-forgotten", "leave-bare",
 }
 
 var activeMutant atomic.Uint32

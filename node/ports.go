@@ -42,6 +42,10 @@ type Peers interface {
 	Name(ctx context.Context, to ring.Ref, unnamed []Unnamed) ([]Entry, error)
 	// List returns entries of an arc in ring order from a cursor on, at most limit; fewer than limit means the end of the arc.
 	List(ctx context.Context, to ring.Ref, arc ring.Arc, from Cursor, limit int) ([]Entry, error)
+	// Collect drops those of the entries that are old tombstones, if they are still there. See Process.Collect.
+	Collect(ctx context.Context, to ring.Ref, entries []Entry) error
+	// Contact asks the process at to.Addr until when it has been in contact with the cluster, by the clock of who asks; zero if it never was.
+	Contact(ctx context.Context, to ring.Ref) (Contact, error)
 
 	// Do executes a client's operation at the node that owns its key, which does not forward it.
 	Do(ctx context.Context, to ring.Ref, op Op) (Result, error)

@@ -164,6 +164,7 @@ type Status struct {
 	Heard      int          // nodes of other processes that lookups know by hearsay
 	Standing   Standing
 	Repair     RepairStatus
+	Contact    Contact
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
 }
@@ -181,7 +182,7 @@ type NodeStatus struct {
 func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
-		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Repair: p.RepairStatus(),
+		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Repair: p.RepairStatus(), Contact: p.Contact(),
 		Store: p.store.Stats(), StoreError: p.store.Writable(),
 	}
 	for _, n := range p.nodes {

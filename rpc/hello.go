@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -26,6 +28,7 @@ type Hello struct {
 	ReadQuorum    int         // R
 	MaxKeyBytes   int
 	MaxValueBytes int
+	Contact       node.Contact // by the own clock; zero if it never was a member
 }
 
 // Candidate is a process that is about to bootstrap a ring.
@@ -103,9 +106,35 @@ func helloFields(m *chordv1.HelloResponse) (h Hello, err error) {
 	case h.MaxKeyBytes < 1:
 		return Hello{}, badField("max_key_bytes", "0, want at least 1")
 	}
+	if h.Contact, err = contactFromProto(m.GetContact(), time.Now()); err != nil {
+		return Hello{}, err
+	}
 	h.Nodes, err = refsFromProto("nodes", m.GetNodes())
 	return h, err
 }
+
+func contactToProto(c node.Contact, now time.Time) *chordv1.Contact {
+	if c.Until.IsZero() {
+		return nil
+	}
+	ago := func(t time.Time) uint64 { return uint64(max(now.Sub(t).Milliseconds(), 0)) }
+	return &chordv1.Contact{SinceAgoMs: ago(c.Since), UntilAgoMs: ago(c.Until), Lasts: c.Lasts}
+}
+
+// contactFromProto reads a contact by the own clock.
+func contactFromProto(m *chordv1.Contact, now time.Time) (node.Contact, error) {
+	if m == nil {
+		return node.Contact{}, nil
+	}
+	if ago := max(m.GetSinceAgoMs(), m.GetUntilAgoMs()); ago > maxAgoMs {
+		return node.Contact{}, badField("contact", "%d ms ago, want at most %d", ago, maxAgoMs)
+	}
+	ago := func(ms uint64) time.Time { return now.Add(-time.Duration(ms) * time.Millisecond) }
+	return node.Contact{Since: ago(m.GetSinceAgoMs()), Until: ago(m.GetUntilAgoMs()), Lasts: m.GetLasts()}, nil
+}
+
+// maxAgoMs is what a time.Duration can say, some three centuries.
+const maxAgoMs = uint64(math.MaxInt64 / time.Millisecond)
 
 func otherProtocol(theirs uint32) error {
 	return fmt.Errorf("%w: it speaks version %d of the protocol, this process version %d", node.ErrInvalid, theirs, protocolVersion)

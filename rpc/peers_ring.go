@@ -161,6 +161,21 @@ func (p *Peers) Name(ctx context.Context, to ring.Ref, unnamed []node.Unnamed) (
 	return entries, nil
 }
 
+// Collect implements node.Peers.
+func (p *Peers) Collect(ctx context.Context, to ring.Ref, entries []node.Entry) error {
+	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)
+	defer cancel()
+	_, err := ask(ctx, p, to.Addr, chordv1.NewReplicaServiceClient, chordv1.ReplicaServiceClient.Collect,
+		&chordv1.CollectRequest{Entries: entriesToProto(entries)})
+	return err
+}
+
+// Contact implements node.Peers: it is part of what a process says about itself.
+func (p *Peers) Contact(ctx context.Context, to ring.Ref) (node.Contact, error) {
+	h, err := p.Hello(ctx, to.Addr)
+	return h.Contact, err
+}
+
 // maxPage bounds the entries in one answer to List, so that it fits into a message whatever the length of the keys.
 const maxPage = 1024
 

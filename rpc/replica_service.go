@@ -93,6 +93,21 @@ func (r replicaService) Name(ctx context.Context, m *chordv1.NameRequest) (*chor
 	return &chordv1.NameResponse{Entries: entriesToProto(entries)}, nil
 }
 
+func (r replicaService) Collect(ctx context.Context, m *chordv1.CollectRequest) (*chordv1.CollectResponse, error) {
+	p, err := r.s.process()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := entriesFromProto(m.GetEntries())
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if err := p.Collect(ctx, entries); err != nil {
+		return nil, err
+	}
+	return &chordv1.CollectResponse{}, nil
+}
+
 func (r replicaService) List(ctx context.Context, m *chordv1.ListRequest) (*chordv1.ListResponse, error) {
 	p, err := r.s.process()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/maphash"
+	"time"
 
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -21,7 +22,11 @@ func (r ringService) Hello(_ context.Context, m *chordv1.HelloRequest) (*chordv1
 		return nil, err
 	}
 	p, err := r.s.process()
-	return r.s.local.helloResponse(err == nil && p.Ready()), nil
+	answer := r.s.local.helloResponse(err == nil && p.Ready())
+	if err == nil {
+		answer.Contact = contactToProto(p.Contact(), time.Now())
+	}
+	return answer, nil
 }
 
 func (r ringService) Neighbors(_ context.Context, m *chordv1.NeighborsRequest) (*chordv1.NeighborsResponse, error) {

@@ -36,6 +36,8 @@ type Processor interface {
 	Outline(ctx context.Context, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
 	Name(ctx context.Context, unnamed []node.Unnamed) ([]node.Entry, error)
 	List(ctx context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
+	Collect(ctx context.Context, entries []node.Entry) error
+	Contact() node.Contact
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
 	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))

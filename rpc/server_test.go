@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,6 +90,33 @@ func TestNotReady(t *testing.T) {
 	joining.notReady.Store(false)
 	if _, err := kv.Put(t.Context(), &chordv1.PutRequest{Key: key(1)}); err != nil {
 		t.Errorf("a process that has joined: %v", err)
+	}
+}
+
+// TestContact: what a process says of its contact arrives as times of the clock of who asks; one that never was a member says nothing.
+func TestContact(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	for _, want := range []node.Contact{{}, {Since: ago(50 * time.Hour), Until: ago(time.Minute)}, {Since: ago(time.Hour), Until: ago(0), Lasts: true}} {
+		s := serve(t, &stub{contact: want}, rpc.ServerOptions{})
+		got, err := newPeers(t).Contact(t.Context(), ring.Ref{Addr: s.addr})
+		near := func(a, b time.Time) bool { return a.Sub(b).Abs() < 10*time.Second }
+		if err != nil || got.Lasts != want.Lasts || !near(got.Since, want.Since) || !near(got.Until, want.Until) {
+			t.Errorf("got %v, %v, want %v", got, err, want)
+		}
+	}
+}
+
+// TestCollect: the entries arrive, and so does the error.
+func TestCollect(t *testing.T) {
+	want := []node.Entry{{Key: []byte("a"), Version: node.Version{Time: 1, Origin: 2}}, {Key: []byte("b"), Version: node.Version{Time: 3, Origin: 4}}}
+	s := serve(t, &stub{collect: func(got []node.Entry) error {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		return node.ErrStore
+	}}, rpc.ServerOptions{})
+	if err := newPeers(t).Collect(t.Context(), ring.Ref{Addr: s.addr}, want); !errors.Is(err, node.ErrStore) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -26,6 +26,8 @@ type stub struct {
 	outline   func(arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
 	name      func(unnamed []node.Unnamed) ([]node.Entry, error)
 	list      func(arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)
+	collect   func(entries []node.Entry) error
+	contact   node.Contact
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
 	lookup    func(style node.Style, id ring.ID) (node.Lookup, error)
@@ -120,6 +122,15 @@ func (s *stub) List(_ context.Context, arc ring.Arc, from node.Cursor, limit int
 	}
 	return s.list(arc, from, limit)
 }
+
+func (s *stub) Collect(_ context.Context, entries []node.Entry) error {
+	if s.collect == nil {
+		return nil
+	}
+	return s.collect(entries)
+}
+
+func (s *stub) Contact() node.Contact { return s.contact }
 
 func (s *stub) Do(ctx context.Context, op node.Op) (node.Result, error) {
 	if s.do == nil {

@@ -317,6 +317,22 @@ func (Wire) ListResponse(entries []node.Entry) ([]node.Entry, int, error) {
 	})
 }
 
+// CollectRequest carries the call of Collect.
+func (Wire) CollectRequest(entries []node.Entry) ([]node.Entry, int, error) {
+	m, size, err := cross(&chordv1.CollectRequest{Entries: entriesToProto(entries)})
+	if err != nil {
+		return nil, 0, err
+	}
+	got, err := entriesFromProto(m.GetEntries())
+	return got, size, err
+}
+
+// CollectResponse carries the answer to it.
+func (Wire) CollectResponse() (int, error) {
+	_, size, err := cross(&chordv1.CollectResponse{})
+	return size, err
+}
+
 // DoRequest carries the call of Do. Its deadline, which is a number of milliseconds in the message, is taken for a second.
 func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
 	call := opToProto(op, true, 1000)

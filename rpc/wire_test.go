@@ -185,6 +185,11 @@ func TestWireOfReplicas(t *testing.T) {
 		gotEntries, size, err = w.NameResponse(entries)
 		c.message("name response", size, err, &chordv1.NameResponse{Entries: entriesToProto(entries)})
 		c.value("name response", gotEntries, entries)
+		gotEntries, size, err = w.CollectRequest(entries)
+		c.message("collect request", size, err, &chordv1.CollectRequest{Entries: entriesToProto(entries)})
+		c.value("collect request", gotEntries, entries)
+		size, err = w.CollectResponse()
+		c.message("collect response", size, err, &chordv1.CollectResponse{})
 	}
 }
 

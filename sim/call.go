@@ -46,6 +46,7 @@ type dataRequest struct {
 	unnamed []node.Unnamed
 	arc     ring.Arc
 	cursor  node.Cursor
+	entries []node.Entry
 	limit   int
 	op      node.Op
 }

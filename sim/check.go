@@ -60,10 +60,11 @@ func (v *Violation) Error() string {
 // is armed when the ring is ideal with at least r+1 nodes and nothing disturbs the network, and disarmed when a failure breaks an assumption or a live peer is
 // taken for dead. Reads are exact in a stable ring: one that has been ideal with all arcs settled for some time.
 type Checker struct {
-	checks Checks
-	cfg    node.Config
-	w      *World
-	oracle *Oracle
+	checks  Checks
+	cfg     node.Config
+	longest time.Duration // that an operation takes
+	w       *World
+	oracle  *Oracle
 
 	hosts   []watched
 	running int // of hosts, as w.running
@@ -97,6 +98,7 @@ type Checker struct {
 type watched struct {
 	running bool
 	id      node.Identity
+	emptied int           // as in Host
 	nodes   []ring.Ref    // of the process
 	gone    bool          // its process runs, but has left the ring
 	stable  bool          // which was stable until then
@@ -110,7 +112,7 @@ const never = -time.Hour
 // NewChecker returns a checker for one world, which runs the given scenario: its checks and its nodes.
 func NewChecker(s *Scenario) *Checker {
 	return &Checker{
-		checks: s.Checks, cfg: s.Node, oracle: NewOracle(time.Minute, s.Node.Successors), calm: never,
+		checks: s.Checks, cfg: s.Node, longest: s.longestTimeout(), oracle: NewOracle(time.Minute, s.Node.Successors), calm: never,
 		keys: make(map[string]*keyHistory), begun: make(map[int]*begun), lastLoss: never,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
@@ -42,6 +43,35 @@ func (c *Checker) synced(host int, key []byte) node.Version {
 		return node.Version{}
 	}
 	return v
+}
+
+// forgets reports whether the last that is known of a key is a delete, or one of which nobody knows whether it has taken effect, that its replicas may have
+// forgotten by now. Their clocks may be fast.
+func (c *Checker) forgets(k *keyHistory) bool {
+	return k.acked.deleted && c.old(k.acked.begin) || slices.ContainsFunc(k.unknown, func(begin time.Duration) bool {
+		return c.old(begin) && begin > k.acked.begin-c.longest
+	})
+}
+
+func (c *Checker) old(since time.Duration) bool {
+	return c.cfg.TombstoneGrace > 0 && c.w.Now()-since > c.cfg.TombstoneGrace*3/4
+}
+
+// remembered returns nil if no running process has a tombstone that everybody should have forgotten long ago. Without gossip nobody forgets any.
+func (c *Checker) remembered() error {
+	if !c.w.options.Gossip.On || c.cfg.TombstoneGrace == 0 {
+		return nil
+	}
+	old := c.cfg.TombstoneGrace + 3*c.cfg.RepairInterval
+	before := uint64(epoch.Add(c.w.Now()).Add(-old).UnixMilli()) << 16
+	for i := range c.hosts {
+		if c.hosts[i].running {
+			if list, err := c.w.Host(i).Store().Tombstones(before, node.Entry{}, 1); err == nil && len(list) > 0 {
+				return fmt.Errorf("%s remembers the delete of %q, version %v, after more than %v", addrOf(i), list[0].Key, list[0].Version, old)
+			}
+		}
+	}
+	return nil
 }
 
 func addrsOf(hosts []int) string {
@@ -99,7 +129,7 @@ func (c *Checker) countCopies() {
 	for _, k := range c.sorted {
 		n := count[string(k.key)]
 		switch {
-		case k.acked.version.IsZero() || k.lost:
+		case k.acked.version.IsZero() || k.lost || c.forgets(k):
 		case n < k.copies:
 			c.report(CheckCopies, fmt.Sprintf("version %v of %q, acknowledged at %v, was on %d disks and is on %d: %s",
 				k.acked.version, k.key, k.acked.end, k.copies, n, addrsOf(c.holders(k, k.acked.version))), c.groupHosts(k)...)
@@ -110,20 +140,20 @@ func (c *Checker) countCopies() {
 	}
 }
 
-// copyLost takes a copy off what must be there, because a disk was emptied, or a process has left without having handed over everything.
-func (c *Checker) copyLost() {
+// copiesLost takes copies off what must be there, because so many disks were emptied, or a process has left without having handed over everything.
+func (c *Checker) copiesLost(disks int) {
 	c.lastLoss = c.w.Now()
 	if !c.durable() {
 		return
 	}
 	for _, k := range c.sorted {
-		if k.acked.version.IsZero() || k.lost {
+		if k.acked.version.IsZero() || k.lost || c.forgets(k) {
 			continue
 		}
 		holders := c.holders(k, k.acked.version)
-		if n := len(holders); n < k.copies-1 {
-			c.report(CheckCopies, fmt.Sprintf("version %v of %q, acknowledged at %v, was on %d disks, one was lost, and it is on %d: %s",
-				k.acked.version, k.key, k.acked.end, k.copies, n, addrsOf(holders)), c.groupHosts(k)...)
+		if n := len(holders); n < k.copies-disks {
+			c.report(CheckCopies, fmt.Sprintf("version %v of %q, acknowledged at %v, was on %d disks, %d were lost, and it is on %d: %s",
+				k.acked.version, k.key, k.acked.end, k.copies, disks, n, addrsOf(holders)), c.groupHosts(k)...)
 			return
 		}
 		k.copies = min(k.copies, len(holders))
@@ -139,7 +169,7 @@ func (c *Checker) checkHandOver(host int) {
 	need := min(c.cfg.Replicas, c.w.running)
 	c.entries(host, func(e node.Entry) {
 		k := c.keys[string(e.Key)]
-		if k == nil || c.w.Now()-k.touched < 2*c.cfg.ReplicaTimeout {
+		if k == nil || c.w.Now()-k.touched < 2*c.cfg.ReplicaTimeout || c.forgets(k) {
 			return
 		}
 		if holders := c.holders(k, e.Version); len(holders) < need {

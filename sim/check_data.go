@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/chordkv/chord/node"
@@ -18,9 +19,10 @@ type keyHistory struct {
 	exact acked // the newest that was acknowledged by a quorum
 	seen  acked // the newest version that a read in the present stable time has returned
 
-	touched  time.Duration // when a write of it began or ended last
-	copies   int           // that must be on disks of acked, or of something newer
-	lost     bool          // with disks, more of them than the promise covers
+	touched  time.Duration   // when a write of it began or ended last
+	copies   int             // that must be on disks of acked, or of something newer
+	lost     bool            // with disks, more of them than the promise covers
+	unknown  []time.Duration // when deletes began of which nobody knows whether they have taken effect
 	writes   map[uint64]*written
 	versions map[node.Version]*written
 	counter  counter
@@ -52,6 +54,7 @@ type begun struct {
 	from      time.Duration // armed since
 	gathering bool
 	count     int64 // the highest number of an increment in the stable time
+	forgets   bool
 }
 
 // fullyCopied is how long a ring is stable before it must answer for what was acknowledged before: by then the processes that had
@@ -81,6 +84,9 @@ func (c *Checker) Begin(op *Operation) {
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
+	if op.Kind == OpDelete {
+		k.unknown = append(k.unknown, op.Begin)
+	}
 	if h := hashOf(op.Value); op.puts() && k.writes[h] == nil {
 		k.writes[h] = &written{begin: c.w.Now()}
 	}
@@ -88,7 +94,7 @@ func (c *Checker) Begin(op *Operation) {
 		k.counter.begun++
 	}
 	b := &begun{
-		exact: k.exact, stable: c.stable, since: c.since, kept: c.kept(), from: c.armedFrom, gathering: c.gathering,
+		exact: k.exact, stable: c.stable, since: c.since, kept: c.kept(), from: c.armedFrom, gathering: c.gathering, forgets: c.forgets(k),
 		count: k.counter.given(c.since),
 	}
 	if c.stable && k.seen.begin >= c.since {
@@ -119,6 +125,9 @@ func (c *Checker) End(op *Operation) {
 	delete(c.begun, op.Number)
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
+	}
+	if i := slices.Index(k.unknown, op.Begin); op.Kind == OpDelete && op.Outcome != Unknown && i >= 0 {
+		k.unknown = slices.Delete(k.unknown, i, i+1)
 	}
 	switch {
 	case b == nil:
@@ -202,7 +211,7 @@ const told = 30 * time.Second
 func (c *Checker) checkMinority(op *Operation) bool {
 	g := &c.w.gossip
 	owner, ok := c.hostOf(op.Result.Owner)
-	if !ok || !g.On || g.Wrong > 0 || g.Late > 0 || c.cfg.ServeMinority || op.Begin-c.cut < told {
+	if !ok || !g.On || g.Wrong > 0 || g.Late > 0 || c.cfg.ServeMinority || op.Begin-c.cut < told || c.now()-c.cut >= c.cfg.ForgetDead {
 		return true
 	}
 	part := 0
@@ -278,20 +287,20 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
 		if (b.exact.begin >= b.since || op.Begin-b.since >= fullyCopied) && b.exact.version.Newer(least.version) {
 			least = b.exact
 		}
-		if least.version.Newer(r.Version) {
+		if least.version.Newer(r.Version) && (r.Found || !b.forgets && !c.forgets(k)) {
 			c.stale(op, least)
 			return
 		}
 		if k.seen.begin < c.since || r.Version.Newer(k.seen.version) {
 			k.seen = acked{r.Version, !r.Found, op.Begin, c.w.Now()}
 		}
-		if n := c.spread(k, r.Version); n <= c.cfg.Replicas-c.cfg.ReadQuorum {
+		if n := c.spread(k, r.Version); n <= c.cfg.Replicas-c.cfg.ReadQuorum && (r.Found || !b.forgets && !c.forgets(k)) {
 			c.report(CheckSpread, fmt.Sprintf("get of %q returned version %v, which only %d replicas have", op.Key, r.Version, n), c.groupHosts(k)...)
 			return
 		}
 	}
 	kept := b.kept && c.kept() && c.armedFrom == b.from || b.gathering && c.gathering
-	if kept && b.exact.version.Newer(r.Version) && !r.Found && !b.exact.deleted {
+	if kept && b.exact.version.Newer(r.Version) && !r.Found && !b.exact.deleted && !b.forgets && !c.forgets(k) {
 		c.report(CheckDenied, fmt.Sprintf("get of %q was answered with nothing, version %v, although %v was acknowledged at %v", op.Key, r.Version,
 			b.exact.version, b.exact.end), append(c.groupHosts(k), op.From)...)
 	}

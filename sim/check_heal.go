@@ -12,7 +12,7 @@ import (
 )
 
 // Heal demands, once faults are over and the dead are back, that the ring becomes ideal, every arc settles, and every key comes to be on
-// exactly the processes that should have it, within a time; and then that every process reads every key. It returns how long that took, and is called
+// exactly the processes that should have it, and no delete is remembered for too long, within a time; and then that every process reads every key. It returns how long that took, and is called
 // on a task of the harness, which it suspends.
 func (c *Checker) Heal(within time.Duration) time.Duration {
 	began := c.w.Now()
@@ -61,10 +61,13 @@ func (c *Checker) healed() error {
 	if err := c.settled(); err != nil {
 		return err
 	}
-	if c.checks.Data {
-		return c.placed()
+	if !c.checks.Data {
+		return nil
 	}
-	return nil
+	if err := c.placed(); err != nil {
+		return err
+	}
+	return c.remembered()
 }
 
 // placed returns nil if every record is on exactly the N processes that should have it, all with the same version, which is not older than what was
@@ -112,7 +115,14 @@ func (c *Checker) placed() error {
 		if k.acked.version.IsZero() || k.lost {
 			continue
 		}
-		if got := all[string(k.key)]; got == nil || k.acked.version.Newer(got.version) {
+		got := all[string(k.key)]
+		if got == nil && c.forgets(k) {
+			continue
+		}
+		if got != nil && k.acked.deleted && k.acked.version.Newer(got.version) {
+			return fmt.Errorf("%q, deleted at %v with version %v, is back: %s have version %v", k.key, k.acked.end, k.acked.version, addrsOf(got.hosts), got.version)
+		}
+		if got == nil || k.acked.version.Newer(got.version) {
 			return fmt.Errorf("version %v of %q, acknowledged at %v, is nowhere", k.acked.version, k.key, k.acked.end)
 		}
 	}
@@ -148,6 +158,10 @@ func (c *Checker) readOne(k *keyHistory, from *Host) {
 	switch err = errors.Join(ended, err); {
 	case err != nil:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring: %v", k.key, from.Addr(), err), append(c.groupHosts(k), from.Number())...)
+	case !r.Found && c.forgets(k):
+	case k.acked.version.Newer(r.Version) && !k.lost && r.Found && k.acked.deleted:
+		c.report(CheckDeleted, fmt.Sprintf("get of %q from %s in a healed ring returned version %v, but it was deleted at %v, version %v", k.key, from.Addr(),
+			r.Version, k.acked.end, k.acked.version), append(c.groupHosts(k), from.Number())...)
 	case k.acked.version.Newer(r.Version) && !k.lost:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring returned version %v, but %v was acknowledged at %v", k.key, from.Addr(),
 			r.Version, k.acked.version, k.acked.end), append(c.groupHosts(k), from.Number())...)

@@ -31,6 +31,7 @@ func (c *Checker) disturbed() bool { return c.w.net.loss > 0 || c.w.net.cut }
 func (c *Checker) scan() {
 	all := c.w.Hosts()
 	ended, changed, stranger := false, false, false
+	emptied := 0 // disks
 	for i, h := range all {
 		if i == len(c.hosts) {
 			c.hosts = append(c.hosts, watched{ended: never})
@@ -41,9 +42,10 @@ func (c *Checker) scan() {
 			c.processEnded(i)
 			ended, changed = true, true
 		}
-		if k.id.Process != id.Process && k.id.Process != ([16]byte{}) && !k.left {
-			c.copyLost()
+		if (k.id.Process != id.Process && k.id.Process != ([16]byte{}) || k.emptied != h.emptied()) && !k.left {
+			emptied++
 		}
+		k.emptied = h.emptied()
 		if running && !k.running {
 			k.nodes = h.Process().Nodes()
 			c.changes++
@@ -59,6 +61,9 @@ func (c *Checker) scan() {
 		if c.look(i) {
 			changed = true
 		}
+	}
+	if emptied > 0 {
+		c.copiesLost(emptied)
 	}
 	c.running = c.w.running
 	if changed || !slices.Equal(c.parts, c.w.net.groups) {
@@ -90,7 +95,7 @@ func (c *Checker) processEnded(host int) {
 		if k.stable {
 			c.checkHandOver(host)
 		} else {
-			c.copyLost()
+			c.copiesLost(1)
 		}
 	}
 }

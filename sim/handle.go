@@ -47,6 +47,8 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 		d.entries, a.err = p.Name(ctx, q.unnamed)
 	case MethodList:
 		d.entries, a.err = p.List(ctx, q.arc, q.cursor, q.limit)
+	case MethodCollect:
+		a.err = p.Collect(ctx, q.entries)
 	case MethodDo:
 		d.result, a.err = p.Serve(ctx, q.op)
 	}

@@ -48,12 +48,14 @@ type traits struct {
 	bandwidth int           // bytes per second; 0: unlimited, -1: as in the options
 	lineFree  time.Duration // when everything sent so far has left the host
 
-	held    []event  // while the process is paused
-	visits  []*visit // of the harness
-	seeds   []string // addresses given to the last Join
-	known   []string // addresses that the disk remembers
-	tail    []undo   // what a crash takes back
-	wasPart bool     // the process was a member of a ring before
+	held    []event      // while the process is paused
+	visits  []*visit     // of the harness
+	seeds   []string     // addresses given to the last Join
+	known   []string     // addresses that the disk remembers
+	tail    []undo       // what a crash takes back
+	wasPart bool         // the process was a member of a ring before
+	contact node.Contact // that the disk remembers
+	emptied int          // how often a process began anew because it had been away for too long
 }
 
 // ErrEnded says that the process that a task belonged to was killed, has crashed, or left before the task was done.

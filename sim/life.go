@@ -27,6 +27,14 @@ func (h *Host) start() *node.Process {
 	if w.options.Events != nil {
 		events = w.options.Events(h)
 	}
+	stale := events.Stale
+	events.Stale = func(err error) {
+		if stale != nil {
+			stale(err)
+		}
+		incarnation := h.incarnation
+		w.At(w.now, func() { h.startOver(incarnation) })
+	}
 	p, err := node.NewShared(&w.options.Config, h.Identity(), h.addr, hostPeers{h}, rt, disk{h}, events)
 	if err != nil {
 		panic(err) // the options were validated
@@ -73,6 +81,33 @@ func (h *Host) remember() {
 	if known := h.process.Known(); len(known) > 0 {
 		t.known = known
 	}
+	t.contact = h.process.Contact()
+}
+
+// startOver ends a process that has missed too much and starts it without records, as chordd does, unless it has ended already.
+func (h *Host) startOver(incarnation uint32) {
+	if h.state != running || h.incarnation != incarnation {
+		return
+	}
+	h.end(exited)
+	h.empty()
+	h.w.Go(func() { _ = h.Restart() }) // it may end again before it is a member
+}
+
+// emptied returns how often a process of the host began anew.
+func (h *Host) emptied() int {
+	if h.traits == nil {
+		return 0
+	}
+	return h.traits.emptied
+}
+
+// empty takes the records off the disk: what comes there from now on is up to date.
+func (h *Host) empty() {
+	t := h.trait()
+	h.mem, t.tail = nil, nil
+	t.contact = node.Contact{Since: h.Now(), Until: h.Now()}
+	t.emptied++
 }
 
 // Kill ends the process at once, as kill -9 does: the machine stays up, refuses calls, and its disk has everything that was written.
@@ -99,7 +134,7 @@ func (h *Host) Replace() {
 	h.mem = nil
 	h.incarnation = 0
 	if t := h.traits; t != nil {
-		t.seeds, t.known, t.tail, t.wasPart = nil, nil, nil, false
+		t.seeds, t.known, t.tail, t.wasPart, t.contact = nil, nil, nil, false, node.Contact{}
 	}
 }
 
@@ -187,7 +222,9 @@ func (h *Host) Join(seeds ...*Host) error {
 // takes up its place alone, as chordd does.
 func (h *Host) Restart() error {
 	h.w.inHarness("Host.Join")
-	h.start().Recall(h.trait().known)
+	p := h.start()
+	p.Recall(h.trait().known)
+	p.RecallContact(h.trait().contact)
 	return h.Call(func() {
 		h.enter(context.Background())
 		h.w.gossip.joined(h)

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/chordkv/chord/node"
 )
 
 // This file is how a process finds its ring, step by step as chordd does it (cmd/chordd/member.go and remember.go).
@@ -21,10 +23,12 @@ const (
 type hello struct {
 	process [16]byte
 	member  bool
+	contact node.Contact
+	now     time.Time // by its clock
 }
 
 func (h *Host) hello() hello {
-	return hello{process: h.id, member: h.process.Ready()}
+	return hello{process: h.id, member: h.process.Ready(), contact: h.process.Contact(), now: h.Now()}
 }
 
 // candidates returns where the ring may be found: the seeds, and the peers that the disk remembers.
@@ -48,6 +52,10 @@ func (h *Host) enter(ctx context.Context) {
 		s := h.survey(ctx, candidates)
 		switch {
 		case len(s.members) > 0:
+			if node.Stale(h.trait().contact, s.contacts, h.w.options.Config.TombstoneGrace) {
+				h.empty()
+				h.process.RecallContact(h.trait().contact)
+			}
 			rand.New(&h.rand).Shuffle(len(s.members), func(i, j int) { s.members[i], s.members[j] = s.members[j], s.members[i] })
 			if h.process.Join(ctx, s.members) == nil {
 				return
@@ -71,9 +79,10 @@ func (h *Host) found() {
 
 // survey is what the candidates answered.
 type survey struct {
-	members []string   // addresses of members of a ring
-	waiting [][16]byte // processes that look for it too
-	silent  int        // candidates that did not answer
+	members  []string       // addresses of members of a ring
+	contacts []node.Contact // of these
+	waiting  [][16]byte     // processes that look for it too
+	silent   int            // candidates that did not answer
 }
 
 // survey asks the processes at the addresses who they are.
@@ -90,6 +99,7 @@ func (h *Host) survey(ctx context.Context, addrs []string) (s survey) {
 			s.silent++
 		case hellos[i].member:
 			s.members = append(s.members, addrs[i])
+			s.contacts = append(s.contacts, hellos[i].contact.By(hellos[i].now, h.Now()))
 		default:
 			s.waiting = append(s.waiting, hellos[i].process)
 		}

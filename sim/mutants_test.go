@@ -63,6 +63,8 @@ var mutants = []mutant{
 	{node: "tombstone-early", scenario: "leaving", seed: 1, check: sim.CheckAck},
 	{node: "minority-serves", scenario: "smaller-part", seed: 1, check: sim.CheckMinority},
 	{node: "history-forgotten", scenario: "conditions", seed: 1, check: sim.CheckCount},
+	{node: "tombstone-unconfirmed", scenario: "unconfirmed", seed: 1, check: sim.CheckHeal},
+	{node: "stale-kept", scenario: "away", seed: 1, check: sim.CheckHeal},
 	{node: "leave-bare", scenario: "leaving", seed: 1, check: sim.CheckHandOver},
 }
 

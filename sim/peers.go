@@ -121,6 +121,18 @@ func (p hostPeers) List(ctx context.Context, to ring.Ref, arc ring.Arc, from nod
 	return a.entries, err
 }
 
+// Collect implements node.Peers.
+func (p hostPeers) Collect(ctx context.Context, to ring.Ref, entries []node.Entry) error {
+	_, err := p.data(ctx, MethodCollect, to, dataRequest{entries: slices.Clone(entries)})
+	return err
+}
+
+// Contact implements node.Peers.
+func (p hostPeers) Contact(ctx context.Context, to ring.Ref) (node.Contact, error) {
+	h, err := p.hello(ctx, to.Addr)
+	return h.contact.By(h.now, p.h.Now()), err
+}
+
 // Do implements node.Peers.
 func (p hostPeers) Do(ctx context.Context, to ring.Ref, op node.Op) (node.Result, error) {
 	a, err := p.data(ctx, MethodDo, to, dataRequest{op: op})

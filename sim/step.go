@@ -69,10 +69,11 @@ const (
 	MethodName
 	MethodForward
 	MethodArrived
+	MethodCollect
 )
 
 // Methods is the number of methods and the length of an array with one element for each, indexed by Method, with element 0 unused.
-const Methods = int(MethodArrived) + 1
+const Methods = int(MethodCollect) + 1
 
 // waitsForDisk reports whether the answer may have to wait for a sync.
 func (m Method) waitsForDisk() bool {
@@ -85,6 +86,7 @@ func (m Method) waitsForDisk() bool {
 
 func (m Method) String() string {
 	return [...]string{
-		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "outline", "name", "forward", "arrived", "invalid",
-	}[min(m, MethodArrived+1)]
+		"none", "neighbors", "notify", "changed", "route", "apply", "fetch", "digest", "list", "do", "hello", "outline", "name", "forward", "arrived",
+		"collect", "invalid",
+	}[min(m, MethodCollect+1)]
 }

@@ -35,6 +35,8 @@ type Wire interface {
 	NameResponse(entries []node.Entry) ([]node.Entry, int, error)
 	ListRequest(arc ring.Arc, from node.Cursor, limit int) (gotArc ring.Arc, gotFrom node.Cursor, gotLimit, size int, err error)
 	ListResponse(entries []node.Entry) ([]node.Entry, int, error)
+	CollectRequest(entries []node.Entry) ([]node.Entry, int, error)
+	CollectResponse() (int, error)
 	DoRequest(op node.Op) (node.Op, int, error)
 	DoResponse(r node.Result) (node.Result, int, error)
 	// Failure converts the error that a call was answered with.
@@ -73,6 +75,8 @@ func (w *World) wireRequest(c *call) (size int) {
 		q.data.unnamed, size, err = x.NameRequest(q.data.unnamed)
 	case MethodList:
 		q.data.arc, q.data.cursor, q.data.limit, size, err = x.ListRequest(q.data.arc, q.data.cursor, q.data.limit)
+	case MethodCollect:
+		q.data.entries, size, err = x.CollectRequest(q.data.entries)
 	case MethodDo:
 		q.data.op, size, err = x.DoRequest(q.data.op)
 	}
@@ -113,6 +117,8 @@ func (w *World) wireAnswer(c *call) (size int) {
 		a.data.entries, size, err = x.NameResponse(a.data.entries)
 	case c.method == MethodList:
 		a.data.entries, size, err = x.ListResponse(a.data.entries)
+	case c.method == MethodCollect:
+		size, err = x.CollectResponse()
 	case c.method == MethodDo:
 		a.data.result, size, err = x.DoResponse(a.data.result)
 	}

@@ -57,6 +57,10 @@ func (c *counter) NameResponse(e []node.Entry) ([]node.Entry, int, error) { retu
 
 func (c *counter) ListResponse(e []node.Entry) ([]node.Entry, int, error) { return through(c, e) }
 
+func (c *counter) CollectRequest(e []node.Entry) ([]node.Entry, int, error) { return through(c, e) }
+
+func (c *counter) CollectResponse() (int, error) { return c.count() }
+
 func (c *counter) DoRequest(op node.Op) (node.Op, int, error) { return through(c, op) }
 
 func (c *counter) DoResponse(r node.Result) (node.Result, int, error) { return through(c, r) }

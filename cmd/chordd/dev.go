@@ -46,7 +46,7 @@ func startDev(cfg Config, log zerolog.Logger) (d devRing, err error) {
 	var members []ring.Ref
 	for i := range cfg.DevNodes {
 		own := cfg.forDev(i)
-		p, err := startProcess(own, log.With().Str("process", own.Listen).Logger())
+		p, err := startProcess(own, log.With().Str("process", own.Listen).Logger(), false)
 		if err != nil {
 			return d, err
 		}

@@ -50,6 +50,8 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"are dead by gossip: refuse, because they may be a ring of their own, or serve")
 	f.DurationVar(&cfg.ForgetDead, "forget-dead", d.ForgetDead, "how long a process that died counts as a member for that, unless a new one takes its place "+
 		"before")
+	f.DurationVar(&cfg.TombstoneGrace, "tombstone-grace", d.TombstoneGrace, "how long a delete is remembered at least, for example 48h; a process that was away for more "+
+		"than half of that starts over, without its records. 0: for ever, and nobody starts over. The same in the whole ring")
 	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of what fails as a whole with this process, such as a rack or data center: replicas are spread over zones")
 
 	f.StringVar(&cfg.Data, "data", d.Data, "`DIR` of the data and the identity of this process; created if missing")

@@ -103,7 +103,7 @@ func (p *process) join(ctx context.Context) error {
 		}
 		switch {
 		case len(s.members) > 0:
-			if err = p.joinThrough(ctx, s); err == nil || errors.Is(err, errWrongCluster) {
+			if err = p.joinThrough(ctx, s); err == nil || errors.Is(err, errWrongCluster) || errors.Is(err, node.ErrStale) {
 				return err
 			}
 		case p.mayBegin(l, s):
@@ -141,9 +141,13 @@ func (p *process) joinThrough(ctx context.Context, s survey) error {
 		return err
 	}
 	var addrs []string
+	var contacts []node.Contact
 	for _, m := range s.members {
 		p.compareSettings(m)
-		addrs = append(addrs, m.Addr)
+		addrs, contacts = append(addrs, m.Addr), append(contacts, m.Contact)
+	}
+	if own := p.core.Contact(); node.Stale(own, contacts, p.cfg.TombstoneGrace) {
+		return fmt.Errorf("%w: away since %s, when deletes are remembered for %v", node.ErrStale, own.Until.UTC().Format(time.DateTime), p.cfg.TombstoneGrace)
 	}
 	mathrand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	return p.core.Join(ctx, addrs)

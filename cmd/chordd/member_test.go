@@ -57,7 +57,7 @@ func twoRings(t *testing.T) (one, other *process) {
 	cfg.Listen, cfg.Admin, cfg.Store, cfg.VNodes = "127.0.0.1:0", "off", storeMemory, 2
 	var rings []*process
 	for range 2 {
-		p, err := startProcess(cfg, zerolog.Nop())
+		p, err := startProcess(cfg, zerolog.Nop(), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,18 +9,19 @@ import (
 
 // nodeMetrics counts what the process reports as events.
 type nodeMetrics struct {
-	neighborChanges  prometheus.Counter
-	peerFailures     prometheus.Counter
-	settleSeconds    prometheus.Histogram
-	reconcilesDone   prometheus.Counter
-	reconcilesFailed prometheus.Counter
-	recordsSent      prometheus.Counter
-	recordsReceived  prometheus.Counter
-	bytesSent        prometheus.Counter
-	bytesReceived    prometheus.Counter
-	recordsDropped   prometheus.Counter
-	violations       prometheus.Counter
-	clockAhead       prometheus.Counter
+	neighborChanges     prometheus.Counter
+	peerFailures        prometheus.Counter
+	settleSeconds       prometheus.Histogram
+	reconcilesDone      prometheus.Counter
+	reconcilesFailed    prometheus.Counter
+	recordsSent         prometheus.Counter
+	recordsReceived     prometheus.Counter
+	bytesSent           prometheus.Counter
+	bytesReceived       prometheus.Counter
+	recordsDropped      prometheus.Counter
+	tombstonesCollected prometheus.Counter
+	violations          prometheus.Counter
+	clockAhead          prometheus.Counter
 }
 
 // newRegistry returns a registry of its own, for one process of possibly several in this program, with what every Go service shows.
@@ -51,18 +52,19 @@ func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
 	})
 	r.MustRegister(reconciles, settle)
 	return &nodeMetrics{
-		neighborChanges:  counter("neighbor_changes_total", "Changes of the predecessor or the first successor of a node of this process."),
-		peerFailures:     counter("peer_failures_total", "Ring calls that failed in a way that makes the peer count as dead."),
-		settleSeconds:    settle,
-		reconcilesDone:   reconciles.WithLabelValues("ok"),
-		reconcilesFailed: reconciles.WithLabelValues("error"),
-		recordsSent:      counter("records_sent_total", "Records sent to replicas by comparisons of arcs."),
-		recordsReceived:  counter("records_received_total", "Records received from replicas by comparisons of arcs."),
-		bytesSent:        counter("repair_sent_bytes_total", "Bytes of those records, a fixed 64 each added for what else a record has."),
-		bytesReceived:    counter("repair_received_bytes_total", "The same of the records received."),
-		recordsDropped:   counter("records_dropped_total", "Records removed here because they belong to, and are safe with, other processes."),
-		violations:       counter("violations_total", "Broken invariants of the own state. More than 0 is a bug or a hostile peer."),
-		clockAhead:       counter("clock_ahead_refusals_total", "Versions refused because they lie too far in the future."),
+		neighborChanges:     counter("neighbor_changes_total", "Changes of the predecessor or the first successor of a node of this process."),
+		peerFailures:        counter("peer_failures_total", "Ring calls that failed in a way that makes the peer count as dead."),
+		settleSeconds:       settle,
+		reconcilesDone:      reconciles.WithLabelValues("ok"),
+		reconcilesFailed:    reconciles.WithLabelValues("error"),
+		recordsSent:         counter("records_sent_total", "Records sent to replicas by comparisons of arcs."),
+		recordsReceived:     counter("records_received_total", "Records received from replicas by comparisons of arcs."),
+		bytesSent:           counter("repair_sent_bytes_total", "Bytes of those records, a fixed 64 each added for what else a record has."),
+		bytesReceived:       counter("repair_received_bytes_total", "The same of the records received."),
+		recordsDropped:      counter("records_dropped_total", "Records removed here because they belong to, and are safe with, other processes."),
+		tombstonesCollected: counter("tombstones_collected_total", "Deletes of arcs of this process that all replicas have forgotten."),
+		violations:          counter("violations_total", "Broken invariants of the own state. More than 0 is a bug or a hostile peer."),
+		clockAhead:          counter("clock_ahead_refusals_total", "Versions refused because they lie too far in the future."),
 	}
 }
 
@@ -92,6 +94,8 @@ var (
 	descLeft       = desc("repair_records_left", "Records that have to be sent or received still, as far as the comparisons under way know.")
 	descLeftTime   = desc("repair_left_seconds", "Time that this takes at the rate so far.")
 	descRecords    = desc("store_records", "Records in the store, deletes that are remembered included; absent if the store cannot tell.")
+	descTombstones = desc("store_tombstones", "Deletes in the store that are remembered; absent if the store cannot tell.")
+	descContact    = desc("in_contact", "1 if the process misses nothing of what its cluster does. 0 for half of --tombstone-grace, and it starts over; absent without one.")
 	descDisk       = desc("store_disk_bytes", "Bytes that the store takes on disk, 0 in memory.")
 	descFree       = desc("store_free_bytes", "Bytes free on the store's file system, 0 in memory.")
 	descWritable   = desc("store_writable", "0 if the store refuses writes, for example because the disk is full.")
@@ -105,7 +109,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descContact, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -142,6 +146,10 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLeftTime, s.Repair.LeftTime.Seconds())
 	if s.Store.Records >= 0 {
 		gauge(descRecords, float64(s.Store.Records))
+		gauge(descTombstones, float64(s.Store.Tombstones))
+	}
+	if !s.Contact.Until.IsZero() {
+		gauge(descContact, oneIf(s.Contact.Lasts))
 	}
 	gauge(descDisk, float64(s.Store.DiskBytes))
 	gauge(descFree, float64(s.Store.FreeBytes))

@@ -58,8 +58,8 @@ type process struct {
 }
 
 // startProcess binds the addresses, opens the data and answers calls. The process is not a member of a ring yet: it says hello, and
-// refuses everything else with node.ErrNotReady. Nothing on disk changes unless the addresses are free.
-func startProcess(cfg Config, log zerolog.Logger) (_ *process, err error) {
+// refuses everything else with node.ErrNotReady. Nothing on disk changes unless the addresses are free. over says that it has to do without the records that it has.
+func startProcess(cfg Config, log zerolog.Logger, over bool) (_ *process, err error) {
 	p := &process{
 		cfg: cfg, log: log, started: time.Now(), live: node.NewLive(),
 		changed: make(chan struct{}, 1), failed: make(chan error, 1), left: make(chan struct{}),
@@ -81,15 +81,15 @@ func startProcess(cfg Config, log zerolog.Logger) (_ *process, err error) {
 	if err = p.listenGossip(); err != nil {
 		return nil, err
 	}
-	identity, err := p.openData()
+	identity, err := p.openData(over)
 	if err != nil {
 		return nil, err
 	}
 	return p, p.wire(identity)
 }
 
-// openData opens the store and returns who the process is.
-func (p *process) openData() (node.Identity, error) {
+// openData opens the store and returns who the process is. If it starts over, the records that are there are moved away.
+func (p *process) openData(over bool) (node.Identity, error) {
 	if p.cfg.Store == storeMemory {
 		identity := node.Identity{VNodes: p.cfg.VNodes, Incarnation: 1}
 		_, _ = rand.Read(identity.Process[:]) // never fails
@@ -103,6 +103,13 @@ func (p *process) openData() (node.Identity, error) {
 	p.dir, err = store.OpenDir(p.cfg.Data, store.DirOptions{VNodes: p.cfg.VNodes, Random: rand.Reader, Now: time.Now})
 	if err != nil {
 		return node.Identity{}, err
+	}
+	if over {
+		path, err := p.dir.SetAside(time.Now())
+		if err != nil {
+			return node.Identity{}, fmt.Errorf("move the records away: %w", err)
+		}
+		p.log.Warn().Str("records", path).Msg("started over: the old records are moved away and may be removed; the others send this process its share")
 	}
 	opts := store.DefaultPebbleOptions()
 	opts.ScrubInterval = p.cfg.ScrubEvery
@@ -137,12 +144,14 @@ func (p *process) wire(identity node.Identity) (err error) {
 	}
 	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics))
 	events := nodeEvents(p.log, newNodeMetrics(registry), p.neighborsChanged)
+	events.Stale = p.fail
 	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, p.live, p.records, events)
 	if err != nil {
 		return err
 	}
 	if p.dir != nil {
 		p.core.Recall(p.dir.Peers())
+		p.core.RecallContact(p.dir.Contact())
 	}
 	p.server = rpc.NewServer(p.local, p.core, rpc.ServerOptions{Logger: p.log, Metrics: metrics, Go: p.live.Go})
 	registry.MustRegister(metrics, &statusCollector{status: p.core.Status, draining: p.server.Draining})

@@ -74,7 +74,7 @@ func (p *process) writeDown() {
 	if time.Since(p.touched) < rememberInterval/2 {
 		return
 	}
-	if err := p.dir.Touch(time.Now()); err != nil {
+	if err := p.dir.Touch(time.Now(), p.core.Contact()); err != nil {
 		p.complaints.do("touch", func() { p.log.Warn().Err(err).Msg("cannot write down that the process is alive") })
 	}
 	p.touched = time.Now()

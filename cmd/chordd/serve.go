@@ -7,6 +7,10 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/chordkv/chord/node"
 )
 
 // runServe is chordd without --dev: one process, until it is told to stop.
@@ -14,7 +18,17 @@ func runServe(ctx context.Context, s *settings, sur surroundings) error {
 	log := s.logger(sur)
 	stop, now, release := patience(ctx, sur.signals)
 	defer release()
-	p, err := startProcess(s.cfg, log)
+	for over := false; ; over = true {
+		err := serveOnce(stop, now, s.cfg, log, over)
+		if !errors.Is(err, node.ErrStale) || stop.Err() != nil {
+			return err
+		}
+	}
+}
+
+// serveOnce is runServe until the process has to start over, without its records: the error then wraps node.ErrStale. over says that this is such a start.
+func serveOnce(stop, now context.Context, cfg Config, log zerolog.Logger, over bool) error {
+	p, err := startProcess(cfg, log, over)
 	if err != nil {
 		return err
 	}
@@ -50,6 +64,10 @@ func (p *process) run(stop, now context.Context, live func(life context.Context)
 	case <-p.left:
 		p.log.Info().Msg("left the ring; stopping")
 	case broken = <-p.failed:
+		if errors.Is(broken, node.ErrStale) {
+			p.log.Warn().Err(broken).Msg("starting over, without the records")
+			break
+		}
 		p.log.Error().Err(broken).Msg("cannot go on; stopping")
 	}
 	end()

@@ -22,6 +22,7 @@ import (
 //	chord.json   who the process is: see identity
 //	lock         locked as long as a process uses the directory; holds its process number
 //	records/     the Pebble store
+//	records-stale-...  stores that were out of date: see SetAside
 const (
 	identityName = "chord.json"
 	lockName     = "lock"
@@ -32,7 +33,8 @@ const (
 type Dir struct {
 	path  string
 	lock  *os.File
-	alive time.Time // when the process before this one was last known to be alive
+	alive time.Time    // when the process before this one was last known to be alive
+	was   node.Contact // its contact
 
 	mu sync.Mutex
 	id identity
@@ -135,6 +137,9 @@ func (d *Dir) load(opts DirOptions) error {
 	case err == nil:
 		d.id, err = decodeIdentity(raw)
 		d.alive = d.id.LastAlive
+		if d.was.Until = d.alive; d.id.Contact != nil {
+			d.was = node.Contact{Since: d.id.Contact.Since, Until: d.id.Contact.Until}
+		}
 		if err == nil {
 			err = d.id.check(opts)
 		}
@@ -232,9 +237,39 @@ func (d *Dir) SetPeers(addrs []string) error {
 // LastAlive returns the latest Touch before this start, the zero time for a new directory: how long the process was away.
 func (d *Dir) LastAlive() time.Time { return d.alive }
 
-// Touch notes that the process is alive. Each costs two syncs of the disk.
-func (d *Dir) Touch(now time.Time) error {
-	return d.update(func(id *identity) { id.LastAlive = now.UTC() })
+// Contact returns until when the process was in contact with its cluster before this start, as the latest Touch says, or now after SetAside. It is zero for a new
+// directory.
+func (d *Dir) Contact() node.Contact {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.was
+}
+
+// Touch notes that the process is alive, and its contact. Each costs two syncs of the disk.
+func (d *Dir) Touch(now time.Time, c node.Contact) error {
+	return d.update(func(id *identity) {
+		id.LastAlive, id.Contact = now.UTC(), nil
+		if !c.Until.IsZero() {
+			id.Contact = &contact{c.Since.UTC(), c.Until.UTC()}
+		}
+	})
+}
+
+// SetAside moves the records, which nobody uses, out of the way because they are out of date, and returns where they are. The process begins anew, without any,
+// and so it has none that are out of date now.
+func (d *Dir) SetAside(now time.Time) (path string, err error) {
+	path = filepath.Join(d.path, recordsName+"-stale-"+now.UTC().Format("20060102T150405.000Z"))
+	if err := os.Rename(d.RecordsPath(), path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	c := node.Contact{Since: now, Until: now}
+	if err := d.Touch(now, c); err != nil { // which syncs the directory too
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.was = c
+	return path, nil
 }
 
 // Close gives the directory back.

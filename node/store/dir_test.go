@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
 )
 
@@ -53,7 +55,7 @@ func TestDirRemembers(t *testing.T) {
 		t.Errorf("a new directory has cluster %x, peers %v, last alive %v", c, first.Peers(), first.LastAlive())
 	}
 	cluster, peers, alive := [16]byte{7, 8}, []string{"127.0.0.1:1", "[::1]:2"}, start.Add(time.Hour)
-	if err := errors.Join(first.SetCluster(cluster), first.SetPeers(peers), first.Touch(alive)); err != nil {
+	if err := errors.Join(first.SetCluster(cluster), first.SetPeers(peers), first.Touch(alive, node.Contact{Since: alive.Add(-2 * time.Hour), Until: alive.Add(-time.Hour)})); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.SetCluster([16]byte{9}); err == nil {
@@ -72,6 +74,9 @@ func TestDirRemembers(t *testing.T) {
 	}
 	if !slices.Equal(second.Peers(), peers) || !second.LastAlive().Equal(alive) {
 		t.Errorf("got peers %v, last alive %v", second.Peers(), second.LastAlive())
+	}
+	if c := second.Contact(); !c.Since.Equal(alive.Add(-2*time.Hour)) || !c.Until.Equal(alive.Add(-time.Hour)) {
+		t.Errorf("got contact %v", c)
 	}
 	if err := second.SetCluster(cluster); err != nil {
 		t.Errorf("the same cluster again: %v", err)
@@ -278,5 +283,32 @@ func TestDirIsLocked(t *testing.T) {
 	_ = other.Wait() // killed
 	if got := openDir(t, path, dirOptions()).Identity().Incarnation; got != 2 {
 		t.Errorf("got incarnation %d, want 2", got)
+	}
+}
+
+// TestSetAside: records that are out of date are kept under another name, and the process is up to date from then on, also after a restart.
+func TestSetAside(t *testing.T) {
+	path := t.TempDir()
+	d := openDir(t, path, dirOptions())
+	if err := os.MkdirAll(d.RecordsPath(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	now := start.Add(time.Hour)
+	aside, err := d.SetAside(now)
+	if err != nil || filepath.Dir(aside) != path || !strings.HasPrefix(filepath.Base(aside), "records-stale-2026") {
+		t.Fatalf("set aside at %q, %v", aside, err)
+	}
+	if _, err := os.Stat(d.RecordsPath()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the records are where they were: %v", err)
+	}
+	if _, err := os.Stat(aside); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if c := d.Contact(); !c.Since.Equal(now) || !c.Until.Equal(now) {
+			t.Errorf("got contact %v, want one at %v", c, now)
+		}
+		closeDir(t, d)
+		d = openDir(t, path, dirOptions())
 	}
 }

@@ -30,8 +30,15 @@ type identity struct {
 	Incarnation uint64    `json:"incarnation"`
 	Created     time.Time `json:"created"`
 	LastAlive   time.Time `json:"last_alive"`
+	Contact     *contact  `json:"contact,omitempty"` // unset: the process was in contact as long as it was alive
 	Peers       []string  `json:"peers"`
 	Checksum    string    `json:"checksum"` // CRC-32C of the file with this field empty
+}
+
+// contact is a node.Contact.
+type contact struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
 }
 
 func newIdentity(opts DirOptions) (identity, error) {

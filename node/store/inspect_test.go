@@ -21,7 +21,7 @@ func inspected(t *testing.T, change func(p *store.Pebble)) string {
 	opts := dirOptions()
 	opts.VNodes = 4
 	d := openDir(t, path, opts)
-	if err := errors.Join(d.SetCluster([16]byte{7}), d.SetPeers([]string{"10.0.0.1:7400"}), d.Touch(start)); err != nil {
+	if err := errors.Join(d.SetCluster([16]byte{7}), d.SetPeers([]string{"10.0.0.1:7400"}), d.Touch(start, node.Contact{})); err != nil {
 		t.Fatal(err)
 	}
 	p, err := store.OpenPebble(d.RecordsPath(), smallOptions())

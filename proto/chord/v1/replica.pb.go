@@ -855,6 +855,86 @@ func (x *ListResponse) GetEntries() []*Entry {
 	return nil
 }
 
+type CollectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectRequest) Reset() {
+	*x = CollectRequest{}
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectRequest) ProtoMessage() {}
+
+func (x *CollectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
+func (*CollectRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CollectRequest) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type CollectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectResponse) Reset() {
+	*x = CollectResponse{}
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectResponse) ProtoMessage() {}
+
+func (x *CollectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectResponse.ProtoReflect.Descriptor instead.
+func (*CollectResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
+}
+
 // ReplicaCall is an Apply, if it has records, or a Fetch, if it has wants.
 type ReplicaCall struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -867,7 +947,7 @@ type ReplicaCall struct {
 
 func (x *ReplicaCall) Reset() {
 	*x = ReplicaCall{}
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +959,7 @@ func (x *ReplicaCall) String() string {
 func (*ReplicaCall) ProtoMessage() {}
 
 func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +972,7 @@ func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaCall.ProtoReflect.Descriptor instead.
 func (*ReplicaCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReplicaCall) GetSeq() uint64 {
@@ -929,7 +1009,7 @@ type ReplicaReply struct {
 
 func (x *ReplicaReply) Reset() {
 	*x = ReplicaReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1021,7 @@ func (x *ReplicaReply) String() string {
 func (*ReplicaReply) ProtoMessage() {}
 
 func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1034,7 @@ func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaReply.ProtoReflect.Descriptor instead.
 func (*ReplicaReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplicaReply) GetSeq() uint64 {
@@ -994,7 +1074,7 @@ type ReplicaBatch struct {
 
 func (x *ReplicaBatch) Reset() {
 	*x = ReplicaBatch{}
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1086,7 @@ func (x *ReplicaBatch) String() string {
 func (*ReplicaBatch) ProtoMessage() {}
 
 func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1099,7 @@ func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatch.ProtoReflect.Descriptor instead.
 func (*ReplicaBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReplicaBatch) GetCalls() []*ReplicaCall {
@@ -1038,7 +1118,7 @@ type ReplicaBatchReply struct {
 
 func (x *ReplicaBatchReply) Reset() {
 	*x = ReplicaBatchReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1130,7 @@ func (x *ReplicaBatchReply) String() string {
 func (*ReplicaBatchReply) ProtoMessage() {}
 
 func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1143,7 @@ func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatchReply.ProtoReflect.Descriptor instead.
 func (*ReplicaBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReplicaBatchReply) GetReplies() []*ReplicaReply {
@@ -1125,7 +1205,10 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\"9\n" +
 	"\fListResponse\x12)\n" +
-	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"q\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\";\n" +
+	"\x0eCollectRequest\x12)\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"\x11\n" +
+	"\x0fCollectResponse\"q\n" +
 	"\vReplicaCall\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\arecords\x18\x02 \x03(\v2\x10.chord.v1.RecordR\arecords\x12$\n" +
@@ -1138,14 +1221,15 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\fReplicaBatch\x12+\n" +
 	"\x05calls\x18\x01 \x03(\v2\x15.chord.v1.ReplicaCallR\x05calls\"E\n" +
 	"\x11ReplicaBatchReply\x120\n" +
-	"\areplies\x18\x01 \x03(\v2\x16.chord.v1.ReplicaReplyR\areplies2\xb1\x03\n" +
+	"\areplies\x18\x01 \x03(\v2\x16.chord.v1.ReplicaReplyR\areplies2\xf1\x03\n" +
 	"\x0eReplicaService\x128\n" +
 	"\x05Apply\x12\x16.chord.v1.ApplyRequest\x1a\x17.chord.v1.ApplyResponse\x128\n" +
 	"\x05Fetch\x12\x16.chord.v1.FetchRequest\x1a\x17.chord.v1.FetchResponse\x12;\n" +
 	"\x06Digest\x12\x17.chord.v1.DigestRequest\x1a\x18.chord.v1.DigestResponse\x12>\n" +
 	"\aOutline\x12\x18.chord.v1.OutlineRequest\x1a\x19.chord.v1.OutlineResponse\x125\n" +
 	"\x04Name\x12\x15.chord.v1.NameRequest\x1a\x16.chord.v1.NameResponse\x125\n" +
-	"\x04List\x12\x15.chord.v1.ListRequest\x1a\x16.chord.v1.ListResponse\x12@\n" +
+	"\x04List\x12\x15.chord.v1.ListRequest\x1a\x16.chord.v1.ListResponse\x12>\n" +
+	"\aCollect\x12\x18.chord.v1.CollectRequest\x1a\x19.chord.v1.CollectResponse\x12@\n" +
 	"\x05Batch\x12\x16.chord.v1.ReplicaBatch\x1a\x1b.chord.v1.ReplicaBatchReply(\x010\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
@@ -1160,7 +1244,7 @@ func file_chord_v1_replica_proto_rawDescGZIP() []byte {
 	return file_chord_v1_replica_proto_rawDescData
 }
 
-var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_chord_v1_replica_proto_goTypes = []any{
 	(*ApplyRequest)(nil),      // 0: chord.v1.ApplyRequest
 	(*ApplyResponse)(nil),     // 1: chord.v1.ApplyResponse
@@ -1178,58 +1262,63 @@ var file_chord_v1_replica_proto_goTypes = []any{
 	(*ListRequest)(nil),       // 13: chord.v1.ListRequest
 	(*Entry)(nil),             // 14: chord.v1.Entry
 	(*ListResponse)(nil),      // 15: chord.v1.ListResponse
-	(*ReplicaCall)(nil),       // 16: chord.v1.ReplicaCall
-	(*ReplicaReply)(nil),      // 17: chord.v1.ReplicaReply
-	(*ReplicaBatch)(nil),      // 18: chord.v1.ReplicaBatch
-	(*ReplicaBatchReply)(nil), // 19: chord.v1.ReplicaBatchReply
-	(*Record)(nil),            // 20: chord.v1.Record
-	(*Version)(nil),           // 21: chord.v1.Version
-	(*Arc)(nil),               // 22: chord.v1.Arc
-	(*ItemError)(nil),         // 23: chord.v1.ItemError
+	(*CollectRequest)(nil),    // 16: chord.v1.CollectRequest
+	(*CollectResponse)(nil),   // 17: chord.v1.CollectResponse
+	(*ReplicaCall)(nil),       // 18: chord.v1.ReplicaCall
+	(*ReplicaReply)(nil),      // 19: chord.v1.ReplicaReply
+	(*ReplicaBatch)(nil),      // 20: chord.v1.ReplicaBatch
+	(*ReplicaBatchReply)(nil), // 21: chord.v1.ReplicaBatchReply
+	(*Record)(nil),            // 22: chord.v1.Record
+	(*Version)(nil),           // 23: chord.v1.Version
+	(*Arc)(nil),               // 24: chord.v1.Arc
+	(*ItemError)(nil),         // 25: chord.v1.ItemError
 }
 var file_chord_v1_replica_proto_depIdxs = []int32{
-	20, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
-	21, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
-	21, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
+	22, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
+	23, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
+	23, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
 	2,  // 3: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
-	21, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
-	20, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
-	22, // 6: chord.v1.Found.owned:type_name -> chord.v1.Arc
+	23, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
+	22, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
+	24, // 6: chord.v1.Found.owned:type_name -> chord.v1.Arc
 	4,  // 7: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
-	22, // 8: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
+	24, // 8: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
 	7,  // 9: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
-	22, // 10: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
-	22, // 11: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
+	24, // 10: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
+	24, // 11: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
 	14, // 12: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
-	22, // 13: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
-	21, // 14: chord.v1.Entry.version:type_name -> chord.v1.Version
+	24, // 13: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
+	23, // 14: chord.v1.Entry.version:type_name -> chord.v1.Version
 	14, // 15: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	20, // 16: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
-	2,  // 17: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
-	21, // 18: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
-	4,  // 19: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
-	23, // 20: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
-	16, // 21: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
-	17, // 22: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
-	0,  // 23: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
-	3,  // 24: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
-	6,  // 25: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
-	9,  // 26: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
-	11, // 27: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
-	13, // 28: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
-	18, // 29: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
-	1,  // 30: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
-	5,  // 31: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
-	8,  // 32: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
-	10, // 33: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
-	12, // 34: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
-	15, // 35: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
-	19, // 36: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
-	30, // [30:37] is the sub-list for method output_type
-	23, // [23:30] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	14, // 16: chord.v1.CollectRequest.entries:type_name -> chord.v1.Entry
+	22, // 17: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	2,  // 18: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	23, // 19: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	4,  // 20: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
+	25, // 21: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
+	18, // 22: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
+	19, // 23: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
+	0,  // 24: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
+	3,  // 25: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
+	6,  // 26: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
+	9,  // 27: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
+	11, // 28: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
+	13, // 29: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
+	16, // 30: chord.v1.ReplicaService.Collect:input_type -> chord.v1.CollectRequest
+	20, // 31: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
+	1,  // 32: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
+	5,  // 33: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
+	8,  // 34: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
+	10, // 35: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
+	12, // 36: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
+	15, // 37: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
+	17, // 38: chord.v1.ReplicaService.Collect:output_type -> chord.v1.CollectResponse
+	21, // 39: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_replica_proto_init() }
@@ -1244,7 +1333,7 @@ func file_chord_v1_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_replica_proto_rawDesc), len(file_chord_v1_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	ReplicaService_Outline_FullMethodName = "/chord.v1.ReplicaService/Outline"
 	ReplicaService_Name_FullMethodName    = "/chord.v1.ReplicaService/Name"
 	ReplicaService_List_FullMethodName    = "/chord.v1.ReplicaService/List"
+	ReplicaService_Collect_FullMethodName = "/chord.v1.ReplicaService/Collect"
 	ReplicaService_Batch_FullMethodName   = "/chord.v1.ReplicaService/Batch"
 )
 
@@ -46,6 +47,8 @@ type ReplicaServiceClient interface {
 	Name(ctx context.Context, in *NameRequest, opts ...grpc.CallOption) (*NameResponse, error)
 	// List returns keys and versions of an arc in ring order, page by page: the cursor makes it resumable at either side's death.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// Collect drops tombstones that are old enough, if they are still there.
+	Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectResponse, error)
 	// Batch carries many concurrent Apply and Fetch calls in few messages. Answers come in any order, matched by sequence number.
 	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReplicaBatch, ReplicaBatchReply], error)
 }
@@ -118,6 +121,16 @@ func (c *replicaServiceClient) List(ctx context.Context, in *ListRequest, opts .
 	return out, nil
 }
 
+func (c *replicaServiceClient) Collect(ctx context.Context, in *CollectRequest, opts ...grpc.CallOption) (*CollectResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CollectResponse)
+	err := c.cc.Invoke(ctx, ReplicaService_Collect_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *replicaServiceClient) Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ReplicaBatch, ReplicaBatchReply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ReplicaService_ServiceDesc.Streams[0], ReplicaService_Batch_FullMethodName, cOpts...)
@@ -149,6 +162,8 @@ type ReplicaServiceServer interface {
 	Name(context.Context, *NameRequest) (*NameResponse, error)
 	// List returns keys and versions of an arc in ring order, page by page: the cursor makes it resumable at either side's death.
 	List(context.Context, *ListRequest) (*ListResponse, error)
+	// Collect drops tombstones that are old enough, if they are still there.
+	Collect(context.Context, *CollectRequest) (*CollectResponse, error)
 	// Batch carries many concurrent Apply and Fetch calls in few messages. Answers come in any order, matched by sequence number.
 	Batch(grpc.BidiStreamingServer[ReplicaBatch, ReplicaBatchReply]) error
 	mustEmbedUnimplementedReplicaServiceServer()
@@ -178,6 +193,9 @@ func (UnimplementedReplicaServiceServer) Name(context.Context, *NameRequest) (*N
 }
 func (UnimplementedReplicaServiceServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedReplicaServiceServer) Collect(context.Context, *CollectRequest) (*CollectResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Collect not implemented")
 }
 func (UnimplementedReplicaServiceServer) Batch(grpc.BidiStreamingServer[ReplicaBatch, ReplicaBatchReply]) error {
 	return status.Error(codes.Unimplemented, "method Batch not implemented")
@@ -311,6 +329,24 @@ func _ReplicaService_List_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReplicaService_Collect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CollectRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReplicaServiceServer).Collect(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReplicaService_Collect_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReplicaServiceServer).Collect(ctx, req.(*CollectRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReplicaService_Batch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(ReplicaServiceServer).Batch(&grpc.GenericServerStream[ReplicaBatch, ReplicaBatchReply]{ServerStream: stream})
 }
@@ -348,6 +384,10 @@ var ReplicaService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _ReplicaService_List_Handler,
+		},
+		{
+			MethodName: "Collect",
+			Handler:    _ReplicaService_Collect_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

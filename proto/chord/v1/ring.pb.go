@@ -199,6 +199,7 @@ type HelloResponse struct {
 	MaxValueBytes uint32                 `protobuf:"varint,13,opt,name=max_value_bytes,json=maxValueBytes,proto3" json:"max_value_bytes,omitempty"`
 	Nodes         []*Ref                 `protobuf:"bytes,14,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	GossipAddr    string                 `protobuf:"bytes,15,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"` // where it gossips, as others reach it; none if it does not
+	Contact       *Contact               `protobuf:"bytes,16,opt,name=contact,proto3" json:"contact,omitempty"`                         // unset if it never was a member
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +339,74 @@ func (x *HelloResponse) GetGossipAddr() string {
 	return ""
 }
 
+func (x *HelloResponse) GetContact() *Contact {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+// A time during which a process was in contact with its cluster, in milliseconds before the answer: its clock does not matter.
+type Contact struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SinceAgoMs    uint64                 `protobuf:"varint,1,opt,name=since_ago_ms,json=sinceAgoMs,proto3" json:"since_ago_ms,omitempty"`
+	UntilAgoMs    uint64                 `protobuf:"varint,2,opt,name=until_ago_ms,json=untilAgoMs,proto3" json:"until_ago_ms,omitempty"`
+	Lasts         bool                   `protobuf:"varint,3,opt,name=lasts,proto3" json:"lasts,omitempty"` // it goes on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contact) Reset() {
+	*x = Contact{}
+	mi := &file_chord_v1_ring_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contact) ProtoMessage() {}
+
+func (x *Contact) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_ring_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contact.ProtoReflect.Descriptor instead.
+func (*Contact) Descriptor() ([]byte, []int) {
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Contact) GetSinceAgoMs() uint64 {
+	if x != nil {
+		return x.SinceAgoMs
+	}
+	return 0
+}
+
+func (x *Contact) GetUntilAgoMs() uint64 {
+	if x != nil {
+		return x.UntilAgoMs
+	}
+	return 0
+}
+
+func (x *Contact) GetLasts() bool {
+	if x != nil {
+		return x.Lasts
+	}
+	return false
+}
+
 type NeighborsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -348,7 +417,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_chord_v1_ring_proto_msgTypes[3]
+	mi := &file_chord_v1_ring_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +429,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[3]
+	mi := &file_chord_v1_ring_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +442,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NeighborsRequest) GetNode() []byte {
@@ -404,7 +473,7 @@ type NeighborsResponse struct {
 
 func (x *NeighborsResponse) Reset() {
 	*x = NeighborsResponse{}
-	mi := &file_chord_v1_ring_proto_msgTypes[4]
+	mi := &file_chord_v1_ring_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +485,7 @@ func (x *NeighborsResponse) String() string {
 func (*NeighborsResponse) ProtoMessage() {}
 
 func (x *NeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[4]
+	mi := &file_chord_v1_ring_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +498,7 @@ func (x *NeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsResponse.ProtoReflect.Descriptor instead.
 func (*NeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NeighborsResponse) GetHash() uint64 {
@@ -485,7 +554,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_chord_v1_ring_proto_msgTypes[5]
+	mi := &file_chord_v1_ring_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +566,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[5]
+	mi := &file_chord_v1_ring_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +579,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *NotifyRequest) GetNode() []byte {
@@ -542,7 +611,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_chord_v1_ring_proto_msgTypes[6]
+	mi := &file_chord_v1_ring_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +623,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[6]
+	mi := &file_chord_v1_ring_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +636,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{7}
 }
 
 type RouteRequest struct {
@@ -581,7 +650,7 @@ type RouteRequest struct {
 
 func (x *RouteRequest) Reset() {
 	*x = RouteRequest{}
-	mi := &file_chord_v1_ring_proto_msgTypes[7]
+	mi := &file_chord_v1_ring_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +662,7 @@ func (x *RouteRequest) String() string {
 func (*RouteRequest) ProtoMessage() {}
 
 func (x *RouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[7]
+	mi := &file_chord_v1_ring_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +675,7 @@ func (x *RouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteRequest.ProtoReflect.Descriptor instead.
 func (*RouteRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RouteRequest) GetNode() []byte {
@@ -640,7 +709,7 @@ type RouteResponse struct {
 
 func (x *RouteResponse) Reset() {
 	*x = RouteResponse{}
-	mi := &file_chord_v1_ring_proto_msgTypes[8]
+	mi := &file_chord_v1_ring_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +721,7 @@ func (x *RouteResponse) String() string {
 func (*RouteResponse) ProtoMessage() {}
 
 func (x *RouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[8]
+	mi := &file_chord_v1_ring_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +734,7 @@ func (x *RouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteResponse.ProtoReflect.Descriptor instead.
 func (*RouteResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RouteResponse) GetCovered() bool {
@@ -695,7 +764,7 @@ type PassedHop struct {
 
 func (x *PassedHop) Reset() {
 	*x = PassedHop{}
-	mi := &file_chord_v1_ring_proto_msgTypes[9]
+	mi := &file_chord_v1_ring_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +776,7 @@ func (x *PassedHop) String() string {
 func (*PassedHop) ProtoMessage() {}
 
 func (x *PassedHop) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[9]
+	mi := &file_chord_v1_ring_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +789,7 @@ func (x *PassedHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassedHop.ProtoReflect.Descriptor instead.
 func (*PassedHop) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PassedHop) GetNode() *Ref {
@@ -765,7 +834,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_chord_v1_ring_proto_msgTypes[10]
+	mi := &file_chord_v1_ring_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +846,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[10]
+	mi := &file_chord_v1_ring_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +859,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ForwardRequest) GetNode() []byte {
@@ -843,7 +912,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_chord_v1_ring_proto_msgTypes[11]
+	mi := &file_chord_v1_ring_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +924,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[11]
+	mi := &file_chord_v1_ring_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +937,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{12}
 }
 
 type ArrivedRequest struct {
@@ -884,7 +953,7 @@ type ArrivedRequest struct {
 
 func (x *ArrivedRequest) Reset() {
 	*x = ArrivedRequest{}
-	mi := &file_chord_v1_ring_proto_msgTypes[12]
+	mi := &file_chord_v1_ring_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +965,7 @@ func (x *ArrivedRequest) String() string {
 func (*ArrivedRequest) ProtoMessage() {}
 
 func (x *ArrivedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[12]
+	mi := &file_chord_v1_ring_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +978,7 @@ func (x *ArrivedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArrivedRequest.ProtoReflect.Descriptor instead.
 func (*ArrivedRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ArrivedRequest) GetNumber() uint64 {
@@ -955,7 +1024,7 @@ type ArrivedResponse struct {
 
 func (x *ArrivedResponse) Reset() {
 	*x = ArrivedResponse{}
-	mi := &file_chord_v1_ring_proto_msgTypes[13]
+	mi := &file_chord_v1_ring_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1036,7 @@ func (x *ArrivedResponse) String() string {
 func (*ArrivedResponse) ProtoMessage() {}
 
 func (x *ArrivedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_ring_proto_msgTypes[13]
+	mi := &file_chord_v1_ring_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1049,7 @@ func (x *ArrivedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArrivedResponse.ProtoReflect.Descriptor instead.
 func (*ArrivedResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_ring_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_ring_proto_rawDescGZIP(), []int{14}
 }
 
 var File_chord_v1_ring_proto protoreflect.FileDescriptor
@@ -1000,7 +1069,7 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
 	"\x04self\x18\x03 \x01(\v2\x11.chord.v1.ProcessR\x04self\x12-\n" +
 	"\bgathered\x18\x04 \x03(\v2\x11.chord.v1.ProcessR\bgathered\x12\x16\n" +
-	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xf6\x03\n" +
+	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xa3\x04\n" +
 	"\rHelloResponse\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
@@ -1020,7 +1089,14 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\x0fmax_value_bytes\x18\r \x01(\rR\rmaxValueBytes\x12#\n" +
 	"\x05nodes\x18\x0e \x03(\v2\r.chord.v1.RefR\x05nodes\x12\x1f\n" +
 	"\vgossip_addr\x18\x0f \x01(\tR\n" +
-	"gossipAddr\"<\n" +
+	"gossipAddr\x12+\n" +
+	"\acontact\x18\x10 \x01(\v2\x11.chord.v1.ContactR\acontact\"c\n" +
+	"\aContact\x12 \n" +
+	"\fsince_ago_ms\x18\x01 \x01(\x04R\n" +
+	"sinceAgoMs\x12 \n" +
+	"\funtil_ago_ms\x18\x02 \x01(\x04R\n" +
+	"untilAgoMs\x12\x14\n" +
+	"\x05lasts\x18\x03 \x01(\bR\x05lasts\"<\n" +
 	"\x10NeighborsRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\x06R\x05known\"\xcd\x01\n" +
@@ -1087,57 +1163,59 @@ func file_chord_v1_ring_proto_rawDescGZIP() []byte {
 	return file_chord_v1_ring_proto_rawDescData
 }
 
-var file_chord_v1_ring_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_chord_v1_ring_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_chord_v1_ring_proto_goTypes = []any{
 	(*Process)(nil),           // 0: chord.v1.Process
 	(*HelloRequest)(nil),      // 1: chord.v1.HelloRequest
 	(*HelloResponse)(nil),     // 2: chord.v1.HelloResponse
-	(*NeighborsRequest)(nil),  // 3: chord.v1.NeighborsRequest
-	(*NeighborsResponse)(nil), // 4: chord.v1.NeighborsResponse
-	(*NotifyRequest)(nil),     // 5: chord.v1.NotifyRequest
-	(*NotifyResponse)(nil),    // 6: chord.v1.NotifyResponse
-	(*RouteRequest)(nil),      // 7: chord.v1.RouteRequest
-	(*RouteResponse)(nil),     // 8: chord.v1.RouteResponse
-	(*PassedHop)(nil),         // 9: chord.v1.PassedHop
-	(*ForwardRequest)(nil),    // 10: chord.v1.ForwardRequest
-	(*ForwardResponse)(nil),   // 11: chord.v1.ForwardResponse
-	(*ArrivedRequest)(nil),    // 12: chord.v1.ArrivedRequest
-	(*ArrivedResponse)(nil),   // 13: chord.v1.ArrivedResponse
-	(*Ref)(nil),               // 14: chord.v1.Ref
+	(*Contact)(nil),           // 3: chord.v1.Contact
+	(*NeighborsRequest)(nil),  // 4: chord.v1.NeighborsRequest
+	(*NeighborsResponse)(nil), // 5: chord.v1.NeighborsResponse
+	(*NotifyRequest)(nil),     // 6: chord.v1.NotifyRequest
+	(*NotifyResponse)(nil),    // 7: chord.v1.NotifyResponse
+	(*RouteRequest)(nil),      // 8: chord.v1.RouteRequest
+	(*RouteResponse)(nil),     // 9: chord.v1.RouteResponse
+	(*PassedHop)(nil),         // 10: chord.v1.PassedHop
+	(*ForwardRequest)(nil),    // 11: chord.v1.ForwardRequest
+	(*ForwardResponse)(nil),   // 12: chord.v1.ForwardResponse
+	(*ArrivedRequest)(nil),    // 13: chord.v1.ArrivedRequest
+	(*ArrivedResponse)(nil),   // 14: chord.v1.ArrivedResponse
+	(*Ref)(nil),               // 15: chord.v1.Ref
 }
 var file_chord_v1_ring_proto_depIdxs = []int32{
 	0,  // 0: chord.v1.HelloRequest.self:type_name -> chord.v1.Process
 	0,  // 1: chord.v1.HelloRequest.gathered:type_name -> chord.v1.Process
 	0,  // 2: chord.v1.HelloResponse.self:type_name -> chord.v1.Process
 	0,  // 3: chord.v1.HelloResponse.gathered:type_name -> chord.v1.Process
-	14, // 4: chord.v1.HelloResponse.nodes:type_name -> chord.v1.Ref
-	14, // 5: chord.v1.NeighborsResponse.predecessor:type_name -> chord.v1.Ref
-	14, // 6: chord.v1.NeighborsResponse.successors:type_name -> chord.v1.Ref
-	14, // 7: chord.v1.NotifyRequest.from:type_name -> chord.v1.Ref
-	14, // 8: chord.v1.RouteResponse.nodes:type_name -> chord.v1.Ref
-	14, // 9: chord.v1.PassedHop.node:type_name -> chord.v1.Ref
-	9,  // 10: chord.v1.ForwardRequest.hops:type_name -> chord.v1.PassedHop
-	9,  // 11: chord.v1.ArrivedRequest.hops:type_name -> chord.v1.PassedHop
-	14, // 12: chord.v1.ArrivedRequest.owner:type_name -> chord.v1.Ref
-	14, // 13: chord.v1.ArrivedRequest.predecessor:type_name -> chord.v1.Ref
-	14, // 14: chord.v1.ArrivedRequest.successors:type_name -> chord.v1.Ref
-	1,  // 15: chord.v1.RingService.Hello:input_type -> chord.v1.HelloRequest
-	3,  // 16: chord.v1.RingService.Neighbors:input_type -> chord.v1.NeighborsRequest
-	5,  // 17: chord.v1.RingService.Notify:input_type -> chord.v1.NotifyRequest
-	7,  // 18: chord.v1.RingService.Route:input_type -> chord.v1.RouteRequest
-	10, // 19: chord.v1.RingService.Forward:input_type -> chord.v1.ForwardRequest
-	12, // 20: chord.v1.RingService.Arrived:input_type -> chord.v1.ArrivedRequest
-	2,  // 21: chord.v1.RingService.Hello:output_type -> chord.v1.HelloResponse
-	4,  // 22: chord.v1.RingService.Neighbors:output_type -> chord.v1.NeighborsResponse
-	6,  // 23: chord.v1.RingService.Notify:output_type -> chord.v1.NotifyResponse
-	8,  // 24: chord.v1.RingService.Route:output_type -> chord.v1.RouteResponse
-	11, // 25: chord.v1.RingService.Forward:output_type -> chord.v1.ForwardResponse
-	13, // 26: chord.v1.RingService.Arrived:output_type -> chord.v1.ArrivedResponse
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	15, // 4: chord.v1.HelloResponse.nodes:type_name -> chord.v1.Ref
+	3,  // 5: chord.v1.HelloResponse.contact:type_name -> chord.v1.Contact
+	15, // 6: chord.v1.NeighborsResponse.predecessor:type_name -> chord.v1.Ref
+	15, // 7: chord.v1.NeighborsResponse.successors:type_name -> chord.v1.Ref
+	15, // 8: chord.v1.NotifyRequest.from:type_name -> chord.v1.Ref
+	15, // 9: chord.v1.RouteResponse.nodes:type_name -> chord.v1.Ref
+	15, // 10: chord.v1.PassedHop.node:type_name -> chord.v1.Ref
+	10, // 11: chord.v1.ForwardRequest.hops:type_name -> chord.v1.PassedHop
+	10, // 12: chord.v1.ArrivedRequest.hops:type_name -> chord.v1.PassedHop
+	15, // 13: chord.v1.ArrivedRequest.owner:type_name -> chord.v1.Ref
+	15, // 14: chord.v1.ArrivedRequest.predecessor:type_name -> chord.v1.Ref
+	15, // 15: chord.v1.ArrivedRequest.successors:type_name -> chord.v1.Ref
+	1,  // 16: chord.v1.RingService.Hello:input_type -> chord.v1.HelloRequest
+	4,  // 17: chord.v1.RingService.Neighbors:input_type -> chord.v1.NeighborsRequest
+	6,  // 18: chord.v1.RingService.Notify:input_type -> chord.v1.NotifyRequest
+	8,  // 19: chord.v1.RingService.Route:input_type -> chord.v1.RouteRequest
+	11, // 20: chord.v1.RingService.Forward:input_type -> chord.v1.ForwardRequest
+	13, // 21: chord.v1.RingService.Arrived:input_type -> chord.v1.ArrivedRequest
+	2,  // 22: chord.v1.RingService.Hello:output_type -> chord.v1.HelloResponse
+	5,  // 23: chord.v1.RingService.Neighbors:output_type -> chord.v1.NeighborsResponse
+	7,  // 24: chord.v1.RingService.Notify:output_type -> chord.v1.NotifyResponse
+	9,  // 25: chord.v1.RingService.Route:output_type -> chord.v1.RouteResponse
+	12, // 26: chord.v1.RingService.Forward:output_type -> chord.v1.ForwardResponse
+	14, // 27: chord.v1.RingService.Arrived:output_type -> chord.v1.ArrivedResponse
+	22, // [22:28] is the sub-list for method output_type
+	16, // [16:22] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_ring_proto_init() }
@@ -1152,7 +1230,7 @@ func file_chord_v1_ring_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_ring_proto_rawDesc), len(file_chord_v1_ring_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
