@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -280,6 +281,40 @@ func TestTogetherWithAVersionAhead(t *testing.T) {
 			if refused := string(ops[i].Key) == keys[4]; (o.Err != nil) != refused || refused && !errors.Is(o.Err, node.ErrClockSkew) {
 				c.t.Errorf("put %q: version %v, error %v", ops[i].Key, o.Result.Version, o.Err)
 			}
+		}
+	})
+}
+
+// unsure is a network in which owners answer writes with an error that says both that the outcome is unknown and that a replica is not ready.
+type unsure struct {
+	node.Peers
+	asked *atomic.Int32
+}
+
+func (u unsure) Do(context.Context, ring.Ref, node.Op) (node.Result, error) {
+	u.asked.Add(1)
+	return node.Result{}, fmt.Errorf("%w: replica: %w", node.ErrUnknown, node.ErrNotReady)
+}
+
+// TestUnknownStaysUnknown: a write of which the owner does not know the outcome is not tried elsewhere, nor called not applied.
+func TestUnknownStaysUnknown(t *testing.T) {
+	inCluster(t, 8, node.DefaultConfig(), func(c *cluster) {
+		var asked atomic.Int32
+		c.peers = func(w *wire) node.Peers { return unsure{w, &asked} }
+		procs := c.bootstrap(5, 1)
+		c.converge(10 * time.Second)
+		for i := range 20 {
+			op := node.Op{Kind: node.OpPut, Key: fmt.Append(nil, "key", i), Value: []byte("value")}
+			before := asked.Load()
+			_, err := procs[0].Do(c.t.Context(), op)
+			if n := asked.Load() - before; n == 0 && err == nil {
+				continue // the process owns it
+			} else if n != 1 || !errors.Is(err, node.ErrUnknown) {
+				c.t.Errorf("%s: %d owners were asked, and the outcome is: %v", op.Key, n, err)
+			}
+		}
+		if asked.Load() == 0 {
+			c.t.Error("no key belongs to somebody else")
 		}
 	})
 }

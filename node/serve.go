@@ -163,6 +163,8 @@ approaching:
 					return Result{}, false, nil
 				}
 				candidates = slices.Insert(slices.Clone(candidates), i+1, other.Hint)
+			case errors.Is(err, ErrUnknown): // for whatever reason: a replica of it may be dead, and say so
+				return Result{}, true, err
 			case dead(err) || ctx.Err() != nil:
 				f.maybe = f.maybe || !f.op.reads() && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNotReady)
 				f.op.Retry = f.op.Retry || f.maybe
