@@ -16,7 +16,7 @@ import (
 )
 
 // Backup makes a directory that is what this data directory would be if the process and its machine stopped at this moment. Files that Pebble
-// never changes are in both (hard links), so it takes a moment and hardly any room. The new directory must be on the same file system, and not be there yet.
+// never changes are in both (hard links), so it takes a moment and hardly any room. The new directory must be on the same file system, and not be there yet; what is missing above it is made.
 func (d *Dir) Backup(records *Pebble, to string, now time.Time) error {
 	if err := d.backup(records, to, now); err != nil {
 		return fmt.Errorf("back up into %s: %w", to, err)
@@ -28,10 +28,17 @@ func (d *Dir) backup(records *Pebble, to string, now time.Time) error {
 	if !filepath.IsAbs(to) {
 		return errors.New("want an absolute path: it is one on the machine of the process")
 	}
-	if err := sameFileSystem(d.path, filepath.Dir(to)); err != nil {
+	above := filepath.Dir(to)
+	for _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist); _, err = os.Stat(above) {
+		above = filepath.Dir(above)
+	}
+	if err := sameFileSystem(d.path, above); err != nil {
 		return err
 	}
 	if err := records.Writable(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
 	if err := os.Mkdir(to, 0o700); err != nil {

@@ -33,7 +33,7 @@ func TestBackup(t *testing.T) {
 	})
 	waitFor(t, func() bool { return acknowledged.Load() > 500 })
 	least, now := acknowledged.Load(), start.Add(time.Hour)
-	backup, restored := filepath.Join(path, "backup"), filepath.Join(t.TempDir(), "restored")
+	backup, restored := filepath.Join(path, "backups", "today"), filepath.Join(t.TempDir(), "restored")
 	if err := d.Backup(p, backup, now); err != nil {
 		t.Fatal(err)
 	}
@@ -74,10 +74,9 @@ func TestBackupRefuses(t *testing.T) {
 	p := openPebble(t, d.RecordsPath(), smallOptions())
 	apply(t, p, put("key", "value", 1))
 	for to, want := range map[string]error{
-		"relative":                          nil,
-		path:                                os.ErrExist,
-		filepath.Join(path, "no", "parent"): os.ErrNotExist,
-		"/proc/backup":                      nil, // another file system
+		"relative":     nil,
+		path:           os.ErrExist,
+		"/proc/backup": nil, // another file system
 	} {
 		err := d.Backup(p, to, start)
 		if err == nil || want != nil && !errors.Is(err, want) {
