@@ -81,6 +81,60 @@ func testCorruptRecord(t *testing.T, r node.Record) {
 }
 
 // A table with a damaged block: what is in it counts as absent until it is written anew; all else is served.
+// TestCorruptOwnData damages the first block of a table, in which the store has what it keeps for itself: the hash tree, its journal, and the index of tombstones. They
+// are made anew.
+func TestCorruptOwnData(t *testing.T) {
+	dir := t.TempDir()
+	s := openPebble(t, dir, smallOptions())
+	records := ringOrder(1000)
+	apply(t, s, records...)
+	deleted := node.Record{Key: records[999].Key, Version: version(5000), Tombstone: true}
+	apply(t, s, deleted)
+	if err := errors.Join(s.Compact(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	content, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[100] ^= 0xff
+	if err := os.WriteFile(tables[0], content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	for range 2 { // and at the next start
+		s = openPebble(t, dir, smallOptions())
+		sound := 0
+		for _, r := range records[:999] {
+			got, ok, err := s.Get(r.Key)
+			switch {
+			case err == nil && ok && equal(got, r):
+				sound++
+			case !errors.Is(err, node.ErrCorrupt):
+				t.Fatalf("got %+v, %v, %v, want %+v or a corrupt record", got, ok, err, r)
+			}
+		}
+		if sound < 100 {
+			t.Errorf("%d of 999 records can be read", sound)
+		}
+		if got, ok := get(t, s, string(deleted.Key)); !ok || !got.Tombstone {
+			t.Errorf("the deleted key: got %+v, %v", got, ok)
+		}
+		sums, err := s.Digest([]ring.Arc{ring.FullArc()})
+		if n := s.Stats(); err != nil || n.Records != int64(sums[0].Count) || n.Records < int64(sound)+1-100 || n.Tombstones != 1 {
+			t.Errorf("got %+v, digest %+v, %v; %d records and a tombstone can be read", n, sums, err, sound)
+		}
+		apply(t, s, put("new", "value", 6000))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCorruptTable(t *testing.T) {
 	dir := t.TempDir()
 	records := ringOrder(1000)
@@ -128,6 +182,14 @@ func TestCorruptTable(t *testing.T) {
 	sums, err := s.Digest([]ring.Arc{ring.FullArc()})
 	if n := int(sums[0].Count); err != nil || n > len(records)-len(lost) || n < len(records)-4*len(lost) {
 		t.Errorf("got digest %+v, %v of %d records; %d are lost", sums, err, len(records), len(lost))
+	}
+	for _, r := range lost { // an arc that ends in the damaged block
+		arc := ring.Arc{After: r.ID().Prev(), Through: r.ID()}
+		entries, err := s.List(arc, node.Cursor{}, 10)
+		sums, digestErr := s.Digest([]ring.Arc{arc})
+		if err != nil || digestErr != nil || len(entries) > 0 || sums[0] != (node.Summary{}) {
+			t.Fatalf("of a record that is lost: listed %v (%v), digest %v (%v)", entries, err, sums, digestErr)
+		}
 	}
 	if got := apply(t, s, lost...); got[0] != lost[0].Version {
 		t.Errorf("got version %v, want %v", got[0], lost[0].Version)

@@ -142,7 +142,7 @@ func (r *Inspection) readAll(ctx context.Context, p *Pebble, read *atomic.Int64)
 	case uint64(root.count.Load()) != sum.Count || root.hash.Load() != sum.Hash:
 		r.Tree = fmt.Sprintf("is of %d records: the next scrub corrects it", root.count.Load())
 	}
-	return errors.Join(err, failed, it.Close())
+	return errors.Join(err, failed, closeWalked(it))
 }
 
 // add counts a record.

@@ -152,7 +152,7 @@ func (r *edgeReader) close() error {
 	if r.it == nil {
 		return nil
 	}
-	return r.it.Close()
+	return closeWalked(r.it)
 }
 
 // syncSeen returns when what was seen before is synced. Writes are seen before they are, and whoever hears of a record from Digest or List may drop his
@@ -190,7 +190,15 @@ func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Vers
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.walk(it, lower, last, visit, corrupt), it.Close())
+	return errors.Join(p.walk(it, lower, last, visit, corrupt), closeWalked(it))
+}
+
+// closeWalked closes an iterator after a walk. If that has ended in a block that cannot be read, the iterator still says so, which walk has reported already.
+func closeWalked(it *pebble.Iterator) error {
+	if err := it.Close(); !isCorrupt(err) {
+		return err
+	}
+	return nil
 }
 
 // walk is scan with an iterator of which lower is the first key.

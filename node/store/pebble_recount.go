@@ -94,7 +94,7 @@ func (p *Pebble) recount(prefix uint64) (recounted, error) {
 		sum.Hash += EntryHash(key, v)
 		return true
 	}, func(diskKey []byte) { unsound = append(unsound, string(diskKey)) })
-	err = errors.Join(err, it.Close())
+	err = errors.Join(err, closeWalked(it))
 
 	t.pause()
 	defer t.resume()

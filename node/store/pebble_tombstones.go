@@ -107,12 +107,21 @@ func (p *Pebble) forgetEntry(entry []byte) error {
 	return p.db.Delete(entry, pebble.NoSync)
 }
 
-// openIndex counts the tombstones. A store without an index is read through, once.
+// openIndex counts the tombstones. A store without an index is read through, once; one with a damaged index, at each start.
 func (p *Pebble) openIndex() error {
-	_, closer, err := p.db.Get(indexKey)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return p.buildIndex()
+	switch err := p.countIndex(); {
+	case errors.Is(err, pebble.ErrNotFound):
+	case isCorrupt(err):
+		p.opts.Log.Error().Err(err).Str("dir", p.dir).Msg("the index of tombstones is damaged: it is made anew from the records")
+	default:
+		return err
 	}
+	return p.buildIndex()
+}
+
+// countIndex counts the entries of the index. The error is pebble.ErrNotFound if there is none.
+func (p *Pebble) countIndex() error {
+	_, closer, err := p.db.Get(indexKey)
 	if err != nil {
 		return err
 	}
@@ -128,6 +137,9 @@ func (p *Pebble) openIndex() error {
 // buildIndex makes the index from the records, which nobody else reads or writes yet.
 func (p *Pebble) buildIndex() error {
 	began, found := time.Now(), int64(0)
+	if err := p.db.DeleteRange(indexKey, []byte{metaSpace, indexKey[1] + 1}, pebble.NoSync); err != nil {
+		return err
+	}
 	b := p.db.NewBatch()
 	lower, upper := diskBounds(place{}, ring.ID{}.Prev())
 	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -146,7 +158,7 @@ func (p *Pebble) buildIndex() error {
 		}
 		return failed == nil
 	}, func([]byte) {})
-	err = errors.Join(err, failed, it.Close(), b.Set(indexKey, nil, nil))
+	err = errors.Join(err, failed, closeWalked(it), b.Set(indexKey, nil, nil))
 	if err == nil {
 		err = b.Commit(pebble.NoSync)
 	}

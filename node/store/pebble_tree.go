@@ -248,6 +248,10 @@ func (p *Pebble) buildTree() error {
 		return err
 	}
 	p.tree.root = &build.root
+	// What is left of a journal that could not be read is of another tree, and its numbers are not known.
+	if err := p.db.DeleteRange(appendMetaKey(nil, entrySpace, 0), []byte{metaSpace, entrySpace + 1}, pebble.NoSync); err != nil {
+		return err
+	}
 	if n := build.root.count.Load(); n > 0 {
 		p.opts.Log.Info().Int64("records", n).Dur("took", time.Since(began)).Str("dir", p.dir).Msg("made the hash tree of a store without one")
 	}
