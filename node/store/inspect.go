@@ -129,10 +129,10 @@ func (r *Inspection) readAll(ctx context.Context, p *Pebble, read *atomic.Int64)
 		read.Store(r.Records)
 		failed = errors.Join(err, ctx.Err())
 		return failed == nil
-	}, func(diskKey []byte) {
+	}, func(d damage) {
 		r.Corrupt++
 		if len(r.CorruptKeys) < mostCorruptKeys {
-			r.CorruptKeys = append(r.CorruptKeys, slices.Clone(userKey(diskKey)))
+			r.CorruptKeys = append(r.CorruptKeys, userKey([]byte(d.from)))
 		}
 	})
 	root := p.tree.root

@@ -29,7 +29,7 @@ func (p *Pebble) Get(key []byte) (r node.Record, ok bool, err error) {
 	if err != nil {
 		if isCorrupt(err) {
 			p.sawCorrupt(diskKey, err)
-			p.exclude(diskKey)
+			p.exclude(damageAt(diskKey))
 		}
 		return node.Record{}, false, storeError(fmt.Sprintf("get %q", key), err)
 	}
@@ -62,11 +62,14 @@ func (p *Pebble) headIn(in pebble.Reader, diskKey []byte) (h head, err error) {
 	}
 	if isCorrupt(err) {
 		p.sawCorrupt(diskKey, err)
-		p.exclude(diskKey)
+		p.exclude(damageAt(diskKey))
 		return head{}, nil
 	}
 	return h, err
 }
+
+// damageAt is the damage of one record.
+func damageAt(diskKey []byte) damage { return damage{string(diskKey), string(diskKey) + "\x00"} }
 
 // isCorrupt reports a record, or a block of a table, that fails its checksum.
 func isCorrupt(err error) bool {
@@ -179,9 +182,9 @@ func diskBounds(at place, last ring.ID) (lower, upper []byte) {
 	return lower, upper
 }
 
-// scan visits the sound records from a place on, up to the identifier last, until visit returns false, and the disk keys of corrupt ones. Keys are
+// scan visits the sound records from a place on, up to the identifier last, until visit returns false, and where they are corrupt. Keys are
 // only valid during the visit.
-func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(diskKey []byte)) error {
+func (p *Pebble) scan(at place, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(damage)) error {
 	if err := p.usable(); err != nil {
 		return err
 	}
@@ -203,7 +206,7 @@ func closeWalked(it *pebble.Iterator) error {
 
 // walk is scan with an iterator of which lower is the first key.
 func (p *Pebble) walk(
-	it *pebble.Iterator, lower []byte, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(diskKey []byte),
+	it *pebble.Iterator, lower []byte, last ring.ID, visit func(key []byte, v node.Version) bool, corrupt func(damage),
 ) error {
 	from := bytes.Clone(lower)
 	start, seen := ring.ID(from[1:keyOverhead]), 0
@@ -214,7 +217,7 @@ func (p *Pebble) walk(
 			v, err := p.iteratorVersion(it)
 			if isCorrupt(err) {
 				p.sawCorrupt(from, err)
-				corrupt(from)
+				corrupt(damageAt(from))
 				continue
 			}
 			if err != nil {
@@ -229,9 +232,17 @@ func (p *Pebble) walk(
 			return err
 		}
 		p.sawCorrupt(from, err)
-		corrupt(from)
 		at := ring.ID(from[1:keyOverhead])
-		if ok = skipCorrupt(it, at, last, log2(ring.Distance(start, at))-bits.Len(uint(seen))); !ok {
+		ok = skipCorrupt(it, at, last, log2(ring.Distance(start, at))-bits.Len(uint(seen)))
+		_, behind := diskBounds(place{}, last)
+		if ok {
+			behind = it.Key()
+		}
+		if seen > 0 {
+			from = append(from, 0) // that one could be read
+		}
+		corrupt(damage{string(from), string(behind)})
+		if !ok {
 			return nil
 		}
 	}

@@ -19,8 +19,9 @@ func (p *Pebble) tend(ctx context.Context) {
 		var err error
 		select {
 		case <-ctx.Done():
-		case prefix := <-p.tree.again:
-			err = p.thin(ctx, prefix)
+		case next := <-p.tree.again:
+			p.tree.answered(next)
+			err = p.thin(ctx, next.prefix)
 			if len(p.tree.again) == 0 && p.tree.missed.Swap(false) {
 				for _, prefix := range p.tree.root.crowdedLeaves(site{}, nil) { // maybe nobody writes there any more
 					err = errors.Join(err, p.thin(ctx, prefix))
@@ -87,13 +88,13 @@ func (p *Pebble) recount(prefix uint64) (recounted, error) {
 		return found, err
 	}
 	var kids [16]node.Summary
-	var unsound []string
+	var unsound []damage
 	err = p.walk(it, lower, found.span.last, func(key []byte, v node.Version) bool {
 		sum := &kids[at.digit(prefixOf(ring.Hash(key)))]
 		sum.Count++
 		sum.Hash += EntryHash(key, v)
 		return true
-	}, func(diskKey []byte) { unsound = append(unsound, string(diskKey)) })
+	}, func(d damage) { unsound = append(unsound, d) })
 	err = errors.Join(err, closeWalked(it))
 
 	t.pause()
@@ -140,14 +141,36 @@ func (p *Pebble) correct(off delta) error {
 	return errors.Join(err, b.Close())
 }
 
-// setUnsure notes what is corrupt in a leaf.
-func (t *treeState) setUnsure(at site, diskKeys []string) {
+// ask has a leaf read, unless that is going to happen anyway.
+func (t *treeState) ask(leaf due) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(diskKeys) == 0 {
+	if t.asked[leaf.at] {
+		return
+	}
+	select {
+	case t.again <- leaf:
+		t.asked[leaf.at] = true
+	default:
+		t.missed.Store(true)
+	}
+}
+
+// answered notes that a leaf is about to be read: what is written from now on may have to be read again.
+func (t *treeState) answered(leaf due) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.asked, leaf.at)
+}
+
+// setUnsure notes what is corrupt in a leaf.
+func (t *treeState) setUnsure(at site, where []damage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(where) == 0 {
 		delete(t.unsure, at)
 	} else {
-		t.unsure[at] = diskKeys
+		t.unsure[at] = where
 	}
 	t.unsures.Store(int32(len(t.unsure)))
 }
@@ -162,23 +185,23 @@ func (t *treeState) isUnsure(at site) bool {
 	return ok
 }
 
-// knows reports whether a corrupt record is known to be that; if not, it is from now on.
-func (t *treeState) knows(at site, diskKey string) bool {
+// knows reports whether what lies at the beginning of a damage is known to be corrupt; if not, it is from now on.
+func (t *treeState) knows(at site, d damage) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.Contains(t.unsure[at], diskKey) {
+	if slices.ContainsFunc(t.unsure[at], func(k damage) bool { return k.from <= d.from && d.from < k.behind }) {
 		return true
 	}
-	t.unsure[at] = append(t.unsure[at], diskKey)
+	t.unsure[at] = append(t.unsure[at], d)
 	t.unsures.Store(int32(len(t.unsure)))
 	return false
 }
 
-// exclude takes a record that turned out to be corrupt out of the tree. It is in there no more when exclude returns.
-func (p *Pebble) exclude(diskKey []byte) {
-	prefix := prefixOf(ring.ID(diskKey[1:keyOverhead]))
+// exclude takes what turned out to be corrupt out of the tree, as far as it lies in the leaf where it begins. It is in there no more when exclude returns.
+func (p *Pebble) exclude(d damage) {
+	prefix := prefixOf(ring.ID([]byte(d.from[1:keyOverhead])))
 	_, at := p.tree.root.leaf(site{}, prefix)
-	if p.tree.knows(at, string(diskKey)) {
+	if p.tree.knows(at, d) {
 		return
 	}
 	if _, err := p.recount(prefix); err != nil {

@@ -157,7 +157,7 @@ func (p *Pebble) buildIndex() error {
 			b.Reset()
 		}
 		return failed == nil
-	}, func([]byte) {})
+	}, func(damage) {})
 	err = errors.Join(err, failed, closeWalked(it), b.Set(indexKey, nil, nil))
 	if err == nil {
 		err = b.Commit(pebble.NoSync)

@@ -48,18 +48,28 @@ type treeState struct {
 	saved    atomic.Uint64 // of the latest that the checkpoint has
 	recounts sync.Mutex    // held by who counts a block anew: one at a time
 	watch    *watch        // what happens to the block that is being counted; changed with all lanes held
-	again    chan uint64   // prefixes of leaves that are to be read: to be split, or because they are unsure
+	again    chan due      // leaves that are to be read: to be split, or because they are unsure
 	missed   atomic.Bool   // there were more than again has room for
 	due      chan struct{}
 
 	generation uint64 // of the checkpoint; changed by one goroutine
 
-	mu sync.Mutex
-	// unsure are leaves in which something is corrupt, with the disk keys that were found so. Where a block of a table cannot be read, nothing
-	// tells what is in it: such a leaf is counted anew after each write there.
-	unsure  map[site][]string
+	mu    sync.Mutex
+	asked map[site]bool // leaves in again
+	// unsure are leaves in which something is corrupt, with where it is. Where a block of a table cannot be read, nothing tells what is in it: such a leaf is
+	// counted anew after writes there.
+	unsure  map[site][]damage
 	unsures atomic.Int32 // len(unsure)
 }
+
+// due is a leaf that is to be read.
+type due struct {
+	prefix uint64 // of something in it
+	at     site
+}
+
+// damage is where records cannot be read: from a disk key on, and before another.
+type damage struct{ from, behind string }
 
 // lane is a lock with a cache line to itself.
 type lane struct {
@@ -96,11 +106,7 @@ func (t *treeState) add(deltas []delta) {
 			w.mu.Unlock()
 		}
 		if leaf.crowded(at) || t.isUnsure(at) {
-			select {
-			case t.again <- d.prefix:
-			default:
-				t.missed.Store(true)
-			}
+			t.ask(due{d.prefix, at})
 		}
 	}
 	if t.number.Load()-t.saved.Load() >= t.journalLimit() {
@@ -142,8 +148,8 @@ func appendMetaKey(dst []byte, space byte, number uint64) []byte {
 
 // openTree reads the tree from the disk. A store without one, or with a damaged one, is read through, once.
 func (p *Pebble) openTree() error {
-	p.tree.again, p.tree.due = make(chan uint64, 1024), make(chan struct{}, 1)
-	p.tree.unsure = make(map[site][]string)
+	p.tree.again, p.tree.due = make(chan due, 1024), make(chan struct{}, 1)
+	p.tree.asked, p.tree.unsure = make(map[site]bool), make(map[site][]damage)
 	known, err := p.readTree()
 	switch {
 	case known:
@@ -243,7 +249,7 @@ func (p *Pebble) buildTree() error {
 	err := p.scan(place{}, ring.ID{}.Prev(), func(key []byte, v node.Version) bool {
 		build.add(deltaOf(ring.Hash(key), key, node.Version{}, v))
 		return true
-	}, func([]byte) {}) // whoever reads it next will have its leaf counted anew
+	}, func(damage) {}) // whoever reads it next will have its leaf counted anew
 	if err != nil {
 		return err
 	}
