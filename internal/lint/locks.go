@@ -11,15 +11,19 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// lockFile is the one file of package node that takes the node's mutex.
-const lockFile = "state.go"
+// lockFile is the file of package node that takes the node's mutex. It may have others beside it, for other mutexes, whose names begin with lockPart.
+const (
+	lockFile = "state.go"
+	lockPart = "state_"
+)
 
-// locks is rule 5: the mutex is taken only in the small methods of one file, and nothing that can wait is called from there, neither
+// locks is rule 5: mutexes are taken only in the small methods of these files, and nothing that can wait is called from there, neither
 // directly nor through other functions of the package.
 func locks(p *pass) {
 	ports := p.reach("Peers", "Runtime", "Store")
 	for _, f := range p.files {
-		inLockFile := filepath.Base(p.Fset.Position(f.Package).Filename) == lockFile
+		file := filepath.Base(p.Fset.Position(f.Package).Filename)
+		inLockFile := file == lockFile || strings.HasPrefix(file, lockPart)
 		ast.Inspect(f, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
@@ -34,7 +38,7 @@ func locks(p *pass) {
 			}
 			if inLockFile {
 				if port, ok := ports(callee.Origin()); ok {
-					p.ban(call.Pos(), 5, "a call of "+port+" in "+lockFile, "the caller, before or after the lock")
+					p.ban(call.Pos(), 5, "a call of "+port+" in "+file, "the caller, before or after the lock")
 				}
 			}
 			return true

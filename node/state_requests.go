@@ -1,0 +1,140 @@
+package node
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// window remembers which versions the latest requests were given, zero where a condition did not hold, so that a retried write is not applied twice. It holds two
+// generations and drops the older one when the younger is full. The lanes are for writes too, and most processes of a million see none.
+type window struct {
+	shards [windowShards]struct {
+		mu         sync.Mutex
+		young, old map[RequestID]Version
+	}
+	lanes [windowShards]lane
+}
+
+// lane is where plain writes meet the first conditional operation on a key. A plain write sends its record to all replicas at once, and what got into the own
+// store since it read the key would be overwritten by a record that does not remember it in its History. So whoever is about to give a key its History waits
+// until the plain writes on their way are in the own store; those that begin meanwhile, or find the History, go by the own store first.
+type lane struct {
+	plain   atomic.Int32 // writes that have begun and are not in the own store yet
+	fences  atomic.Int32 // operations that let no more of them begin
+	mu      sync.Mutex
+	waiting []func() // for plain to be 0
+	_       [24]byte // to the end of a cache line: a plain write changes it twice
+}
+
+// enter begins a plain write; it reports false if that has to go by the own store.
+func (l *lane) enter() bool {
+	l.plain.Add(1)
+	if l.fences.Load() == 0 {
+		return true
+	}
+	l.leave()
+	return false
+}
+
+// leave says that a plain write is in the own store.
+func (l *lane) leave() {
+	if l.plain.Add(-1) > 0 || l.fences.Load() == 0 {
+		return
+	}
+	l.mu.Lock()
+	waiting := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	for _, wake := range waiting {
+		wake()
+	}
+}
+
+// quiet calls wake when no plain write is on its way, at once or later. There must be a fence, or that could be never.
+func (l *lane) quiet(wake func()) {
+	l.mu.Lock()
+	l.waiting = append(l.waiting, wake)
+	l.mu.Unlock()
+	if l.plain.Load() == 0 {
+		wake()
+	}
+}
+
+const (
+	windowShards     = 64
+	windowGeneration = 4096 // requests per shard and generation: 262,144 to 524,288 in all, some 40 MB at most
+)
+
+// add remembers the version of a request.
+func (w *window) add(r RequestID, v Version) {
+	s := &w.shards[r[0]%windowShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == nil {
+		s.young = make(map[RequestID]Version)
+	}
+	if len(s.young) >= windowGeneration {
+		s.young, s.old = make(map[RequestID]Version), s.young
+	}
+	s.young[r] = v
+}
+
+// lane returns the lane of a key.
+func (w *window) lane(key []byte) *lane {
+	h := uint32(2166136261) // FNV-1a
+	for _, b := range key {
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return &w.lanes[(h^h>>16)%windowShards]
+}
+
+// find returns the version that a request was given.
+func (w *window) find(r RequestID) (Version, bool) {
+	s := &w.shards[r[0]%windowShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.young[r]
+	if !ok {
+		v, ok = s.old[r]
+	}
+	return v, ok
+}
+
+// inbox hands the results of calls to the one task that waits for them.
+type inbox struct {
+	mu    sync.Mutex
+	ended []ended
+	wake  func() // nil: nobody waits
+}
+
+// ended is a call, by number, that has ended.
+type ended struct {
+	i   int
+	err error
+}
+
+// put adds a result and returns what wakes the task that waits for it.
+func (b *inbox) put(i int, err error) (wake func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = append(b.ended, ended{i, err})
+	wake, b.wake = b.wake, nil
+	if wake == nil {
+		return func() {}
+	}
+	return wake
+}
+
+// take returns the first result. If there is none, the next will call wake.
+func (b *inbox) take(wake func()) (i int, err error, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake = nil
+	if len(b.ended) == 0 {
+		b.wake = wake
+		return 0, nil, false
+	}
+	first := b.ended[0]
+	b.ended = b.ended[1:]
+	return first.i, first.err, true
+}
