@@ -146,8 +146,13 @@ func (p *Process) suspect(ref ring.Ref, err error) {
 	if p.events.PeerFailed != nil {
 		p.events.PeerFailed(ref, err)
 	}
+	p.recheck(ref.Addr)
+}
+
+// recheck has nodes look at once whose first successor is hosted by the process at addr.
+func (p *Process) recheck(addr string) {
 	for _, n := range p.nodes {
-		if succs := n.snap.Load().view.Succs; len(succs) > 0 && succs[0].Addr == ref.Addr {
+		if first(n.snap.Load().view).Addr == addr {
 			n.stabilizeSoon()
 		}
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	MaxValueBytes int
 
 	StabilizeInterval  time.Duration // between two rounds of stabilize, per node
+	StabilizeQuiet     time.Duration // to which that grows, round by round, while nothing changes; less than StabilizeInterval: it does not
 	FixFingersInterval time.Duration // between two steps of fix_fingers, per node, while the fingers change; rarer when they do not
 	RepairInterval     time.Duration // between two comparisons of an arc with its replicas when nothing changed
 	SweepInterval      time.Duration // between two searches for records that belong elsewhere; four times that while nothing is stored
@@ -54,7 +55,7 @@ func DefaultConfig() Config {
 	return Config{
 		Successors: 16, Replicas: 3, WriteQuorum: 2, ReadQuorum: 2, FingerCandidates: 16, FingerBase: 2, RoutingPeers: 4096, ForgetDead: time.Hour,
 		MaxKeyBytes: 1 << 10, MaxValueBytes: 1 << 20,
-		StabilizeInterval: time.Second, FixFingersInterval: time.Second,
+		StabilizeInterval: time.Second, StabilizeQuiet: 4 * time.Second, FixFingersInterval: time.Second,
 		RepairInterval: time.Minute, RepairArcs: 2, SweepInterval: 4 * time.Second, SettleDelay: 500 * time.Millisecond, HealInterval: 10 * time.Second,
 		RingTimeout: time.Second, MinTimeout: 100 * time.Millisecond, ReplicaTimeout: 2 * time.Second,
 		HedgeDelay: 10 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
@@ -93,6 +94,9 @@ func (c Config) Validate() error {
 	}
 	if c.TombstoneGrace < 0 {
 		bad("tombstone-grace: %v, want at least 0", c.TombstoneGrace)
+	}
+	if c.StabilizeQuiet < 0 {
+		bad("stabilize quiet: %v, want at least 0", c.StabilizeQuiet)
 	}
 	if c.RepairRate < 0 {
 		bad("repair-rate: %d, want at least 0", c.RepairRate)

@@ -28,6 +28,14 @@ func (p *Process) HearLeft(ctx context.Context, nodes []ring.Ref) {
 	p.hearGone(ctx, nodes, func(c *census, s seat) { c.leave(s) })
 }
 
+// HearLost takes in that the connection to the process at addr has broken, as it does when that one dies: nodes whose first successor it hosts
+// stabilize at once, and so ask it. It does not block.
+func (p *Process) HearLost(addr string) {
+	if p.Ready() {
+		p.recheck(addr)
+	}
+}
+
 // hearGone is HearDead with what the census is to make of it.
 func (p *Process) hearGone(ctx context.Context, nodes []ring.Ref, note func(c *census, s seat)) {
 	if len(nodes) == 0 {

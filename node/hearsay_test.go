@@ -34,6 +34,29 @@ func (c *cluster) callsMade() int {
 	return c.calls
 }
 
+// Where the connection to a successor breaks, it is asked at once: a dead one is gone from every list before a round of stabilization would have
+// found out, one that lives stays, and a connection to somebody else is nothing.
+func TestHearLost(t *testing.T) {
+	inCluster(t, 77, hearsayOnly(), func(c *cluster) {
+		procs := c.bootstrap(12, 3)
+		lost := func(addr string) {
+			for _, p := range c.all() {
+				p.HearLost(addr)
+			}
+		}
+		before := c.callsMade()
+		lost(procs[3].addr)
+		lost("nobody")
+		c.eventually(time.Second, func() error { return ring.CheckIdeal(c.views(), c.cfg.Successors) })
+		if asked := c.callsMade() - before; asked == 0 || asked > 3 {
+			t.Errorf("%d calls when a process that lives is lost, want one by each node before its three", asked)
+		}
+		c.kill(procs[3])
+		lost(procs[3].addr)
+		c.eventually(time.Second, func() error { return ring.CheckIdeal(c.views(), c.cfg.Successors) })
+	})
+}
+
 // A dead process is gone from every list as soon as all have heard, whether its death shows by refused calls or by silence; even two that are
 // neighbors cost few deadlines, not one for each of their nodes.
 func TestHearDead(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 // Maintenance of the ring: stabilize and rectify as in [Zave] section IV (see package ring), fix_fingers as in [ToN] section IV-E.
 //
 // Deviation: [Zave] notifies the successor at the end of every stabilization. A successor that already has this node as predecessor would do
-// nothing, so it is not called; a stable ring costs one call per node and interval.
+// nothing, so it is not called; a stable ring costs one call per node and interval. And that becomes rarer while nothing changes: whoever uses a node
+// that has died finds out sooner, hearsay tells of others, and a node that is called by a newcomer, or hears of one from its successor, looks at once.
 
 // jitter spreads periodic work: d, give or take a quarter.
 func (p *Process) jitter(d time.Duration) time.Duration {
@@ -32,9 +33,14 @@ func (p *Process) every(first time.Duration, f func(ctx context.Context) (next t
 
 // maintain starts the periodic work of a node that has taken its place.
 func (n *vnode) maintain() {
-	n.p.every(n.p.cfg.StabilizeInterval, func(ctx context.Context) time.Duration {
+	wait, last := n.p.cfg.StabilizeInterval, n.snap.Load()
+	n.p.every(wait, func(ctx context.Context) time.Duration {
 		n.stabilize(ctx)
-		return n.p.cfg.StabilizeInterval
+		wait = min(2*wait, max(n.p.cfg.StabilizeInterval, n.p.cfg.StabilizeQuiet))
+		if s := n.snap.Load(); s != last {
+			wait, last = n.p.cfg.StabilizeInterval, s
+		}
+		return wait
 	})
 	n.p.every(n.p.cfg.FixFingersInterval, n.fixFinger)
 }

@@ -337,6 +337,35 @@ func TestQuickRestart(t *testing.T) {
 	}
 }
 
+// In a ring in which nothing changes each node makes one call about the ring every StabilizeQuiet, and one every StabilizeInterval when something has.
+func TestQuietRing(t *testing.T) {
+	cfg := node.DefaultConfig()
+	cfg.Successors, cfg.SweepInterval, cfg.HealInterval, cfg.RepairInterval = 4, time.Hour, time.Hour, time.Hour
+	cfg.FixFingersInterval, cfg.SettleDelay = time.Hour, time.Hour
+	inCluster(t, 10, cfg, func(c *cluster) {
+		const nodes = 20
+		procs := c.bootstrap(nodes, 1)
+		calls := func(during time.Duration) int {
+			before := c.callsMade()
+			time.Sleep(during)
+			return c.callsMade() - before
+		}
+		want := func(when string, got, least, most int) {
+			if got < least || got > most {
+				t.Errorf("%s: %d calls, want %d to %d", when, got, least, most)
+			}
+		}
+		want("in the first seconds", calls(3*time.Second), nodes, 4*nodes)
+		time.Sleep(time.Minute)
+		want("in a minute of a quiet ring", calls(time.Minute), 14*nodes, 16*nodes)
+		c.kill(procs[7])
+		time.Sleep(5 * cfg.StabilizeQuiet / 4) // it is found out within
+		if err := ring.CheckIdeal(c.views(), c.cfg.Successors); err != nil {
+			t.Errorf("after the longest interval: %v", err)
+		}
+	})
+}
+
 // A newcomer is in all r lists that it belongs to after some r calls, not after r intervals; and so is the news of a death.
 func TestNewsTravelFast(t *testing.T) {
 	inCluster(t, 9, node.DefaultConfig(), func(c *cluster) {

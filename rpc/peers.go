@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -25,6 +26,7 @@ type Peers struct {
 	metrics *Metrics
 	idle    time.Duration
 	dial    []grpc.DialOption
+	lost    func(addr string)
 	views   viewCache
 	stop    chan struct{}
 	tasks   sync.WaitGroup
@@ -42,6 +44,7 @@ type remote struct {
 	conn     *grpc.ClientConn
 	replica  *replicaGatherer
 	ops      *kvGatherer
+	watching sync.WaitGroup
 	calls    atomic.Int64 // under way; changes from 0 only under Peers.mu
 	lastUsed atomic.Int64 // nanoseconds since 1970
 }
@@ -62,6 +65,11 @@ func WithPeerMetrics(m *Metrics) PeersOption {
 // WithIdleTimeout sets how long a connection stays open without a call. The default is a minute.
 func WithIdleTimeout(d time.Duration) PeersOption {
 	return func(p *Peers) { p.idle = d }
+}
+
+// WithConnectionLost calls lost when a connection to another process breaks that neither side has closed for want of use. It must not block.
+func WithConnectionLost(lost func(addr string)) PeersOption {
+	return func(p *Peers) { p.lost = lost }
 }
 
 // NewPeers returns Peers without a connection. Close them.
@@ -147,11 +155,27 @@ func (p *Peers) newRemote(addr string) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remote{
+	r := &remote{
 		addr: addr, conn: conn,
 		replica: newReplicaGatherer(addr, conn, p.metrics.batches("ReplicaService", "sent")),
 		ops:     newKVGatherer(addr, conn, p.metrics.batches("KVService", "sent")),
-	}, nil
+	}
+	if p.lost != nil {
+		r.watching.Go(func() { r.watch(p.lost) })
+	}
+	return r, nil
+}
+
+// watch reports each time that the connection breaks, until it is closed.
+func (r *remote) watch(lost func(addr string)) {
+	for was := connectivity.Idle; was != connectivity.Shutdown; {
+		r.conn.WaitForStateChange(context.Background(), was) // for ever, but for close
+		is := r.conn.GetState()
+		if was == connectivity.Ready && is != connectivity.Ready && is != connectivity.Shutdown {
+			lost(r.addr)
+		}
+		was = is
+	}
 }
 
 func (r *remote) release() {
@@ -164,6 +188,7 @@ func (r *remote) close() {
 	r.replica.close()
 	r.ops.close()
 	_ = r.conn.Close() // its only error is that it was closed before
+	r.watching.Wait()
 }
 
 // closeIdle closes, until the peers are closed, the connections that are not used any more: most of all those to processes that are

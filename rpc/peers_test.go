@@ -306,6 +306,42 @@ func TestPeerComesBack(t *testing.T) {
 	eventually(t, "the peer is back", func() bool { return call() == nil })
 }
 
+// TestConnectionLost: that a connection breaks is told at once, without another call, each time that it does; that it was closed is not.
+func TestConnectionLost(t *testing.T) {
+	lis := listen(t, "127.0.0.1:0")
+	addr := lis.Addr().String()
+	to := ring.Ref{ID: ring.ID{1}, Addr: addr}
+	lost := make(chan string, 100)
+	told := func(addr string) { lost <- addr }
+	closed := newPeers(t, rpc.WithConnectionLost(func(addr string) { t.Errorf("told that the connection to %s is lost, which was closed", addr) }))
+	idle := newPeers(t, rpc.WithIdleTimeout(20*time.Millisecond), rpc.WithConnectionLost(func(addr string) { t.Errorf("told of %s, which was not used", addr) }))
+	peers := newPeers(t, rpc.WithConnectionLost(told))
+	call := func(p *rpc.Peers) bool {
+		_, err := p.Neighbors(within(t, time.Second), to)
+		return err == nil
+	}
+	for range 2 {
+		s := serveOn(t, lis, &stub{}, rpc.ServerOptions{})
+		eventually(t, "the peer answers", func() bool { return call(peers) && call(closed) && call(idle) })
+		closed.Close()
+		time.Sleep(100 * time.Millisecond) // longer than a connection may be idle
+		s.Stop()
+		select {
+		case got := <-lost:
+			if got != addr {
+				t.Errorf("told of %s, want %s", got, addr)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the connection broke, and nobody was told")
+		}
+		lis = listen(t, addr)
+		closed = newPeers(t)
+	}
+	if len(lost) != 0 {
+		t.Errorf("told %d times more than connections broke", len(lost))
+	}
+}
+
 // TestStreamBreaks: what was sent may have been applied, what was not certainly was not, and the next call opens a new stream.
 func TestStreamBreaks(t *testing.T) {
 	lis := listen(t, "127.0.0.1:0")

@@ -76,6 +76,7 @@ func (d *Drill) config() node.Config {
 	c.Successors, c.Replicas = d.Successors, d.Replicas
 	c.WriteQuorum, c.ReadQuorum = min(c.WriteQuorum, d.Replicas), min(c.ReadQuorum, d.Replicas)
 	c.StabilizeInterval, c.SuspectTime, c.RingTimeout = drillStabilize, 300*time.Millisecond, 500*time.Millisecond
+	c.StabilizeQuiet = 0 // always as often
 	c.FixFingersInterval, c.HealInterval, c.RepairInterval, c.SweepInterval = drillUnused, drillUnused, drillUnused, drillUnused
 	c.SettleDelay = drillUnused
 	c.MinTimeout = c.RingTimeout // one attempt: a second one makes many more schedules, and no other outcome

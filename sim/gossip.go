@@ -34,7 +34,7 @@ type Gossip struct {
 
 // DefaultGossip returns the figures of rpc/gossip.DefaultConfig, memberlist and chordd, where no report is wrong or late.
 func DefaultGossip() Gossip {
-	return Gossip{Probe: 400 * time.Millisecond, Suspicion: 3, Spread: 200 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * time.Second, Object: 5 * time.Second}
+	return Gossip{Probe: time.Second, Suspicion: 1, Spread: 500 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * time.Second, Object: 5 * time.Second}
 }
 
 // Detection draws how long after a crash the first of those among n members who probe takes it for certain.

@@ -37,7 +37,7 @@ func TestGossip(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	run(t, w, 15*time.Second)
+	run(t, w, 20*time.Second)
 	known(36)
 	w.Host(3).Replace()
 	exec(t, w, func() {
@@ -94,7 +94,7 @@ func TestGossipOfAPartition(t *testing.T) {
 	for i := range 10 {
 		w.Net().Partition(w.Host(i), 1)
 	}
-	run(t, w, 15*time.Second)
+	run(t, w, 20*time.Second)
 	heard(func(host int) int {
 		if host < 10 {
 			return 9
@@ -103,7 +103,7 @@ func TestGossipOfAPartition(t *testing.T) {
 	})
 	w.Host(3).Crash() // of which the others hear at the end that it is not back
 	w.Host(20).Crash()
-	run(t, w, 15*time.Second)
+	run(t, w, 20*time.Second)
 	heard(func(host int) int {
 		if host < 10 {
 			return 8

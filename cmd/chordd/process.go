@@ -142,7 +142,7 @@ func (p *process) wire(identity node.Identity) (err error) {
 			p.local.SetCluster(id)
 		}
 	}
-	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics))
+	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics), rpc.WithConnectionLost(func(addr string) { p.core.HearLost(addr) }))
 	events := nodeEvents(p.log, newNodeMetrics(registry), p.neighborsChanged)
 	events.Stale = p.fail
 	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, p.live, p.records, events)

@@ -39,8 +39,8 @@ type Config struct {
 // few calls, so it is faster than what memberlist proposes: twenty processes agree on a dead one after some 2.5 s.
 func DefaultConfig() Config {
 	return Config{
-		ProbeInterval: 400 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, Suspicion: 3,
-		SpreadInterval: 200 * time.Millisecond, SyncInterval: 30 * time.Second, Linger: 30 * time.Second,
+		ProbeInterval: time.Second, ProbeTimeout: 500 * time.Millisecond, Suspicion: 1,
+		SpreadInterval: 500 * time.Millisecond, SyncInterval: 30 * time.Second, Linger: 30 * time.Second,
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 func routing(successors int) node.Config {
 	c := node.DefaultConfig()
 	c.Successors, c.FingerCandidates = successors, 1
+	c.StabilizeQuiet = 0
 	c.Replicas, c.WriteQuorum, c.ReadQuorum = 1, 1, 1
 	return c
 }
