@@ -23,56 +23,47 @@ func (p *Process) late(with []ring.Ref) (d time.Duration) {
 	return min(d, p.cfg.RingTimeout)
 }
 
-// hedge is Gather for up to n calls that stand for each other: it begins with so many as are needed, and begins another as soon as one has failed, or whenever patience is
-// at an end. When it is so again and no other is left, hedge returns, as it does when ctx ends, or done says that it is enough. Calls that are late count all the same until then; afterwards
-// they run to their end unheard.
-func (p *Process) hedge(ctx context.Context, n, need int, patience time.Duration, call func(i int) error, done func(i int, err error) (enough bool)) {
-	var ended inbox
-	begun := 0
-	begin := func() {
-		i := begun
-		begun++
-		p.rt.Go(func() { ended.put(i, call(i))() })
-	}
-	for begun < min(n, need) {
-		begin()
-	}
-	due := p.rt.Now().Add(patience)
-	// Bound: each turn takes the result of a call, or begins one, or is the last.
-	for open := begun; open > 0; {
-		i, err, ok := p.receive(ctx, &ended, due.Sub(p.rt.Now()))
-		switch {
-		case ok:
-			open--
-			if done(i, err) {
-				return
-			}
-		case begun == n || ctx.Err() != nil:
-			return
-		default:
-			due = due.Add(patience)
-		}
-		if begun < n && (!ok || err != nil) {
-			begin()
-			open++
-		}
-	}
+// await runs f on a task of its own and waits until it has called wake, or the end of ctx, whose error it returns.
+func (p *Process) await(ctx context.Context, f func(wake func())) error {
+	return p.rt.Await(ctx, func(wake func()) { p.rt.Go(func() { f(wake) }) })
 }
 
-// receive waits for the next result for so long.
-func (p *Process) receive(ctx context.Context, from *inbox, wait time.Duration) (i int, err error, ok bool) {
-	if i, err, ok = from.take(nil); ok {
-		return i, err, true
+// hedge is Gather for up to n calls that stand for each other: it begins with so many as are needed, the last of them on the caller's task, and begins another as soon as one
+// has failed, or whenever patience is at an end. It ends when done says that it is enough, when no call is left that could be waited for, or when patience is at an end and all have
+// begun; then, once, it calls then, on whatever task that was found out. Its own return means nothing: the call on the caller's task may be a late one.
+func (p *Process) hedge(n, need int, patience time.Duration, call func(i int) error, done func(i int, err error) (enough bool), then func()) {
+	if n == 0 || need == 0 {
+		then()
+		return
 	}
-	ctx, cancel := p.rt.WithTimeout(ctx, wait)
-	defer cancel()
-	_ = p.rt.Await(ctx, func(wake func()) {
-		if i, err, ok = from.take(wake); ok {
-			wake()
+	h := hedge{n: n}
+	run := func(i int) {
+		// Bound: each turn begins another of n calls, or is the last.
+		for more := true; more; {
+			var over bool
+			if i, more, over = h.end(i, call(i), done); over {
+				h.disarm()
+				then()
+			}
 		}
-	})
-	if !ok {
-		i, err, ok = from.take(nil)
 	}
-	return i, err, ok
+	var wait func()
+	wait = func() {
+		h.arm(p.rt.AfterFunc(patience, func() {
+			i, more, over := h.late()
+			switch {
+			case more:
+				wait()
+				run(i)
+			case over:
+				then()
+			}
+		}))
+	}
+	wait()
+	for range min(n, need) - 1 {
+		i := h.begin()
+		p.rt.Go(func() { run(i) })
+	}
+	run(h.begin())
 }

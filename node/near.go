@@ -25,9 +25,12 @@ func (p *Process) readNear(ctx context.Context, op *Op, id ring.ID) (r Result, o
 	case err != nil || len(n.group) < p.cfg.Replicas || len(n.group) == 1:
 		return Result{}, false
 	case op.Level == LevelOne:
-		n.askOne(ctx)
+		ok = n.askOne(ctx)
 	case need > 1 && !p.suspected(n.group[0]): // else the owner would be asked alone, or does not answer
-		n.askQuorum(ctx, need)
+		ok = n.askQuorum(ctx, need)
+	}
+	if !ok {
+		return Result{}, false
 	}
 	return n.result, n.ok
 }
@@ -85,16 +88,16 @@ func (n *nearRead) own() (r Record, mine bool) {
 	return r, err == nil
 }
 
-// askOne asks one replica after the other until one answers.
-func (n *nearRead) askOne(ctx context.Context) {
+// askOne asks one replica after the other until one answers. It returns what ask does.
+func (n *nearRead) askOne(ctx context.Context) (ended bool) {
 	n.replicas = slices.Clone(n.group)
 	if r, mine := n.own(); mine && !r.Version.IsZero() {
 		n.finish(r, 1)
-		return
+		return true
 	}
 	n.replicas = n.p.trusted(n.p.nearest(n.replicas))
 	n.wants = slices.Repeat([]Want{{Key: n.key}}, len(n.replicas))
-	n.ask(ctx, 1, func(_ int, f *Found) (enough bool) {
+	return n.ask(ctx, 1, func(_ int, f *Found) (enough bool) {
 		if f != nil && !f.Version.IsZero() {
 			n.finish(f.Record, 1)
 		}
@@ -102,8 +105,8 @@ func (n *nearRead) askOne(ctx context.Context) {
 	})
 }
 
-// askQuorum asks the owner and the nearest others, so many in all.
-func (n *nearRead) askQuorum(ctx context.Context, need int) {
+// askQuorum asks the owner and the nearest others, so many in all. It returns what ask does.
+func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 	n.replicas = slices.Clone(n.group[1:])
 	newest, mine := n.own()
 	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
@@ -112,7 +115,7 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) {
 		answers = 1
 	}
 	n.wantOnce(need-answers, mine)
-	n.ask(ctx, need-answers, func(i int, f *Found) (enough bool) {
+	return n.ask(ctx, need-answers, func(i int, f *Found) (enough bool) {
 		switch owner := i == 0; {
 		case f == nil:
 			return owner
@@ -147,21 +150,25 @@ func (n *nearRead) wantOnce(first int, here bool) {
 	n.wants[0].Group = groupHash(n.group)
 }
 
-// ask asks so many of the replicas, and others if these fail or hesitate. done gets what each has, nil for nothing.
-func (n *nearRead) ask(ctx context.Context, first int, done func(i int, f *Found) (enough bool)) {
-	n.found = make([][]Found, len(n.replicas))
-	n.p.hedge(ctx, len(n.replicas), first, n.p.late(n.replicas[:min(first, len(n.replicas))]), func(i int) (err error) {
+// ask asks so many of the replicas, and others if these fail or hesitate. done gets what each has, nil for nothing. If ctx ends before that is over, ended is false, and n is
+// not to be looked at any more.
+func (n *nearRead) ask(ctx context.Context, first int, done func(i int, f *Found) (enough bool)) (ended bool) {
+	ask := func(i int) (err error) {
 		want := n.wants[i : i+1]
 		if n.found[i], err = n.p.fetchFrom(n.replicas[i], want); err == nil {
 			err = aboutAll(want, n.found[i])
 		}
 		return err
-	}, func(i int, err error) (enough bool) {
+	}
+	hear := func(i int, err error) (enough bool) {
 		if err != nil {
 			return done(i, nil)
 		}
 		return done(i, &n.found[i][0])
-	})
+	}
+	n.found = make([][]Found, len(n.replicas))
+	patience := n.p.late(n.replicas[:min(first, len(n.replicas))])
+	return nil == n.p.await(ctx, func(wake func()) { n.p.hedge(len(n.replicas), first, patience, ask, hear, wake) })
 }
 
 // finish makes the result, unless the record is missing, because nobody who was asked for it has answered.

@@ -278,10 +278,10 @@ func (w *write) confirm(b *batch) (Version, error) {
 	}
 	var q quorumRead
 	q.begin(w.owned, b.group)
-	if q.trusts() {
-		p.askFirst([]*quorumRead{&q}, need)
-	} else {
+	if !q.trusts() {
 		q.consult()
+	} else if p.await(p.ctx, func(wake func()) { p.askFirst([]*quorumRead{&q}, need, wake) }) != nil {
+		return Version{}, ErrNotReady
 	}
 	if _, err = q.finish(need); err != nil {
 		return Version{}, err

@@ -32,13 +32,20 @@ func (b *batch) read() {
 			asking = append(asking, q)
 		}
 	}
+	finish := func() { b.finish(reads, need) }
 	switch {
 	case len(asking) == 0:
+		finish()
 	case asking[0].trusts():
-		b.p.askFirst(asking, need)
+		b.p.askFirst(asking, need, finish)
 	default:
 		asking[0].consult() // it is alone
+		finish()
 	}
+}
+
+// finish answers the reads that have what they need, and lets the others go on.
+func (b *batch) finish(reads []quorumRead, need int) {
 	for i := range reads {
 		q := &reads[i]
 		if len(reads) == 1 || q.complete(need) {
@@ -146,18 +153,20 @@ func (q *quorumRead) fail(from ring.Ref, err error) {
 	q.failures = append(q.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-// askFirst asks just as many replicas as are needed, the nearest ones, and another whenever one of them fails or hesitates. If all do, that is left to askRest.
-func (p *Process) askFirst(reads []*quorumRead, need int) {
+// askFirst asks just as many replicas as are needed, the nearest ones, and another whenever one of them fails or hesitates. If all do, that is left to askRest. Then it calls
+// then, on whatever task.
+func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 	missing := 0
 	for _, q := range reads {
 		missing = max(missing, need-len(q.answers))
 	}
 	if missing == 0 {
+		then()
 		return
 	}
 	replicas := p.trusted(p.nearest(reads[0].group[1:]))
 	a := p.poll(reads, replicas, missing)
-	p.hedge(p.ctx, len(replicas), missing, p.late(replicas[:min(missing, len(replicas))]), a.ask, a.add)
+	p.hedge(len(replicas), missing, p.late(replicas[:min(missing, len(replicas))]), a.ask, a.add, then)
 }
 
 // askRest asks the replicas that have not answered.

@@ -119,8 +119,22 @@ func (p *Process) validate(op *Op) error {
 // replicas goes on to all of them, whoever waits for it.
 func (n *vnode) serve(s *snapshot, op Op) (r Result, err error) {
 	b := batch{p: n.p, group: s.group, ops: []owned{{Op: &op, n: n, s: s}}, answer: func(a []Answer) { r, err = a[0].Result, a[0].Err }}
-	b.run() // alone, it is answered before that returns
-	return r, err
+	if !op.reads() {
+		b.run() // alone, it is answered before that returns
+		return r, err
+	}
+	var a Answer
+	stopped := n.p.await(n.p.ctx, func(wake func()) {
+		b.answer = func(answers []Answer) {
+			a = answers[0]
+			wake()
+		}
+		b.run()
+	})
+	if stopped != nil {
+		return Result{}, ErrNotReady
+	}
+	return a.Result, a.Err
 }
 
 // forward is an operation on its way to the owner.

@@ -100,41 +100,76 @@ func (w *window) find(r RequestID) (Version, bool) {
 	return v, ok
 }
 
-// inbox hands the results of calls to the one task that waits for them.
-type inbox struct {
+// hedge is what is known of the calls of Process.hedge.
+type hedge struct {
 	mu    sync.Mutex
-	ended []ended
-	wake  func() // nil: nobody waits
+	n     int    // calls
+	begun int    // of these, the first ones
+	open  int    // of these, not ended
+	over  bool   // nothing counts any more
+	stop  func() // cancels the timer
 }
 
-// ended is a call, by number, that has ended.
-type ended struct {
-	i   int
-	err error
+// begin takes the next call.
+func (h *hedge) begin() (i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next()
 }
 
-// put adds a result and returns what wakes the task that waits for it.
-func (b *inbox) put(i int, err error) (wake func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ended = append(b.ended, ended{i, err})
-	wake, b.wake = b.wake, nil
-	if wake == nil {
-		return func() {}
+// next takes the next call; the caller holds mu.
+func (h *hedge) next() (i int) {
+	h.begun++
+	h.open++
+	return h.begun - 1
+}
+
+// end takes in how a call ended, and tells done. more means that call i is to be begun; over, which is reported once, that nothing is waited for any more.
+func (h *hedge) end(ended int, err error, done func(i int, err error) (enough bool)) (i int, more, over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return 0, false, false
 	}
-	return wake
+	h.open--
+	h.over = done(ended, err)
+	if !h.over && err != nil && h.begun < h.n {
+		return h.next(), true, false
+	}
+	h.over = h.over || h.open == 0
+	return 0, false, h.over
 }
 
-// take returns the first result. If there is none, the next will call wake.
-func (b *inbox) take(wake func()) (i int, err error, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.wake = nil
-	if len(b.ended) == 0 {
-		b.wake = wake
-		return 0, nil, false
+// late takes in that patience is at an end. It returns what end does.
+func (h *hedge) late() (i int, more, over bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.over:
+		return 0, false, false
+	case h.begun < h.n:
+		return h.next(), true, false
+	default:
+		h.over = true
+		return 0, false, true
 	}
-	first := b.ended[0]
-	b.ended = b.ended[1:]
-	return first.i, first.err, true
+}
+
+// arm takes what stops the timer; if nothing is waited for any more, it is stopped at once.
+func (h *hedge) arm(stop func()) {
+	h.mu.Lock()
+	h.stop = stop
+	over := h.over
+	h.mu.Unlock()
+	if over {
+		stop()
+	}
+}
+
+// disarm stops the timer.
+func (h *hedge) disarm() {
+	h.mu.Lock()
+	stop := h.stop
+	h.mu.Unlock()
+	stop()
 }
