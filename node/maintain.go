@@ -33,16 +33,17 @@ func (p *Process) every(first time.Duration, f func(ctx context.Context) (next t
 
 // maintain starts the periodic work of a node that has taken its place.
 func (n *vnode) maintain() {
-	wait, last := n.p.cfg.StabilizeInterval, n.snap.Load()
-	n.p.every(wait, func(ctx context.Context) time.Duration {
+	n.p.every(n.p.cfg.StabilizeInterval, func(ctx context.Context) time.Duration {
 		n.stabilize(ctx)
-		wait = min(2*wait, max(n.p.cfg.StabilizeInterval, n.p.cfg.StabilizeQuiet))
-		if s := n.snap.Load(); s != last {
-			wait, last = n.p.cfg.StabilizeInterval, s
-		}
-		return wait
+		return n.calm(n.p.cfg.StabilizeInterval, n.p.cfg.StabilizeQuiet)
 	})
 	n.p.every(n.p.cfg.FixFingersInterval, n.fixFinger)
+}
+
+// calm returns how long to wait until the next round: an interval, doubled with each round in which nothing has changed, up to a limit.
+func (n *vnode) calm(interval, limit time.Duration) time.Duration {
+	const most = 16
+	return max(interval, min(interval<<min(n.rounds.Add(1)-1, most), limit))
 }
 
 // The states of vnode.stabilizing.
@@ -184,6 +185,7 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if after == before {
 		return done
 	}
+	n.rounds.Store(0)
 	if err := n.check(); err != nil {
 		if invariants {
 			panic(err)

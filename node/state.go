@@ -17,6 +17,7 @@ type vnode struct {
 	self ring.Ref
 
 	stabilizing atomic.Int32             // one round at a time: idle, running, or running with another one asked for
+	rounds      atomic.Int32             // of stabilization since something has changed
 	repairing   atomic.Bool              // or waiting for that
 	progress    atomic.Pointer[progress] // of the comparison under way
 

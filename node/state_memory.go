@@ -186,16 +186,17 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 			return
 		}
 	}
-	m.fold(own)
-	m.met[0] = refs
+	m.known, m.met = m.folded(own), [2][]ring.Ref{refs}
 }
 
-// fold adds met to known; the caller holds mu.
-func (m *memory) fold(own string) {
-	for i := range m.met {
-		m.known = withAddrs(m.known, m.met[i], own)
-		m.met[i] = nil
+// folded returns known with met added to it, which is not kept: a list of addresses for each of a million processes is more than those lists of refs, which
+// they share; the caller holds mu.
+func (m *memory) folded(own string) (known []string) {
+	known = m.known
+	for _, refs := range m.met {
+		known = withAddrs(known, refs, own)
 	}
+	return known
 }
 
 // hear remembers the address of a process of which nobody knows yet whether it is in the ring.
@@ -262,8 +263,7 @@ func (m *memory) hears() bool {
 func (m *memory) acquaintances(own string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.fold(own)
-	return m.known
+	return m.folded(own)
 }
 
 // swapHealStop stores what cancels the next heal and returns what cancels the one before.
