@@ -62,7 +62,7 @@ func (g Gossip) Reunion(n int, r *Rand) time.Duration {
 // Return draws how long it takes then until one of n processes hears that one of so many is not dead. That one first has to hear itself what is said, by news or
 // by a probe, and to object; of so much news some is missed, until the next exchange of everything.
 func (g Gossip) Return(n, changes int, r *Rand) time.Duration {
-	told := time.Duration(rand.New(r).ExpFloat64() * 2 * float64(g.Probe))
+	told := time.Duration(rand.New(r).ExpFloat64() * float64(g.Probe))
 	took := g.Reach(n, changes, r) + told + g.Reach(n, changes, r)
 	if r.chance(g.Missed) {
 		took += time.Duration(r.Float64() * float64(g.Sync))
@@ -159,7 +159,7 @@ const (
 	// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
 	probesAtOnce = 20
 	// probeTimeout is how long memberlist waits for the answer to one, as chordd sets it, before it asks others to probe; those tell nothing.
-	probeTimeout = 200 * time.Millisecond
+	probeTimeout = 500 * time.Millisecond
 )
 
 // probe tells a member how long its next probes have taken, of one member after the other by identifier from the one that it begins with on.

@@ -35,8 +35,8 @@ type Config struct {
 	Linger time.Duration
 }
 
-// DefaultConfig returns the timing for processes whose clocks are not compared and whose network answers within 100 ms. A false alarm costs a
-// few calls, so it is faster than what memberlist proposes: twenty processes agree on a dead one after some 2.5 s.
+// DefaultConfig returns the timing for processes whose clocks are not compared and whose network answers within half a second. A false alarm costs a
+// few calls, so a suspect has less time to object than memberlist proposes: twenty processes agree on a dead one after some 5 s.
 func DefaultConfig() Config {
 	return Config{
 		ProbeInterval: time.Second, ProbeTimeout: 500 * time.Millisecond, Suspicion: 1,
