@@ -256,7 +256,7 @@ func (p *Process) callForward(ctx context.Context, to ring.Ref, q Query) error {
 
 func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) (versions []Version, err error) {
 	if to.Addr == p.addr {
-		return p.store.Apply(records)
+		return p.apply(records)
 	}
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
 		versions, err = p.peers.Apply(ctx, to, records)
@@ -268,7 +268,7 @@ func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) 
 // applyAt is callApply for the data path.
 func (p *Process) applyAt(to ring.Ref, records []Record) ([]Version, error) {
 	if to.Addr == p.addr {
-		return p.store.Apply(records)
+		return p.apply(records)
 	}
 	versions, err := p.peers.Apply(p.patient.get(p), to, records)
 	return versions, p.judgeRecords(to, p.patient.timeout, err)

@@ -98,7 +98,7 @@ func (p *Process) Apply(_ context.Context, records []Record) ([]Version, error) 
 			return nil, err
 		}
 	}
-	versions, err := p.store.Apply(records)
+	versions, err := p.apply(records)
 	if err != nil {
 		return nil, err
 	}

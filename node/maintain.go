@@ -208,6 +208,7 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if after.epoch == before.epoch {
 		return done
 	}
+	n.p.stirAll()
 	if n.p.events.NeighborsChanged != nil {
 		n.p.events.NeighborsChanged(before.view, after.view)
 	}

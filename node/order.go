@@ -81,7 +81,7 @@ func (b *batch) place(open []*write, attempt int) (again []*write) {
 	if len(placing) == 0 {
 		return again
 	}
-	done, err := b.p.store.Replace(records, stored)
+	done, err := b.p.replace(records, stored)
 	for i, w := range placing {
 		switch {
 		case err != nil:
@@ -294,7 +294,7 @@ func (w *write) keep(r Record) error {
 	if r.Version.IsZero() {
 		return nil
 	}
-	_, err := w.n.p.store.Apply([]Record{r})
+	_, err := w.n.p.apply([]Record{r})
 	return err
 }
 

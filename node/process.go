@@ -32,6 +32,7 @@ type Process struct {
 	events    Events
 	clock     clock
 	requests  atomic.Pointer[window]
+	watched   atomic.Pointer[watches]
 	forwarded atomic.Pointer[passed]
 	patient   deadlines    // of reads and writes at replicas
 	sending   atomic.Int32 // queries that tasks are sending on
@@ -101,6 +102,7 @@ func (p *Process) Ready() bool { return p.phase.Load() == member }
 func (p *Process) Stop() {
 	p.phase.Store(gone)
 	p.stop()
+	p.stirAll()
 	if stop := p.memory.swapHealStop(nil); stop != nil {
 		stop()
 	}

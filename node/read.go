@@ -120,7 +120,7 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
 	if q.corrupt && !newest.Version.IsZero() {
-		_, _ = p.store.Apply([]Record{newest}) // what fails now is left to the next repair
+		_, _ = p.apply([]Record{newest}) // what fails now is left to the next repair
 	}
 	r := Result{Version: newest.Version, Acks: len(q.answers)}
 	if r.Found = newest.exists(); r.Found {

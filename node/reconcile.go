@@ -368,7 +368,7 @@ func (r *reconciliation) fetch(ctx context.Context, wants []Want) error {
 			batch = append(batch, f.Record)
 			size += f.Record.size()
 		}
-		if _, err := r.p.store.Apply(batch); err != nil {
+		if _, err := r.p.apply(batch); err != nil {
 			return err
 		}
 		r.received += len(batch)

@@ -54,6 +54,7 @@ type fakeProcess struct {
 	asked    int // Neighbors calls
 	lists    int // List calls
 	onList   func(calls int)
+	watch    func(m *chordv1.WatchRequest, stream grpc.ServerStreamingServer[chordv1.GetResponse]) error // nil: nobody may
 }
 
 // fakeOp is an operation as it came over the wire.
@@ -255,6 +256,17 @@ func (kv fakeKV) Batch(stream grpc.BidiStreamingServer[chordv1.OpBatch, chordv1.
 			return err
 		}
 	}
+}
+
+// Watch implements KVService.
+func (kv fakeKV) Watch(m *chordv1.WatchRequest, stream grpc.ServerStreamingServer[chordv1.GetResponse]) error {
+	kv.p.ring.mu.Lock()
+	watch := kv.p.watch
+	kv.p.ring.mu.Unlock()
+	if watch == nil {
+		return status.Error(codes.Unavailable, "the test says so")
+	}
+	return watch(m, stream)
 }
 
 func (p *fakeProcess) serve(call *chordv1.OpCall) (*chordv1.OpReply, error) {

@@ -93,3 +93,34 @@ func (k kvService) Delete(ctx context.Context, m *chordv1.DeleteRequest) (*chord
 	}
 	return deleteToProto(r, m.GetDirect()), nil
 }
+
+// Watch implements KVService. It has no deadline: what it waits for may never happen.
+func (k kvService) Watch(m *chordv1.WatchRequest, stream chordv1.KVService_WatchServer) error {
+	if err := k.s.checkOp(node.Op{Key: m.GetKey()}); err != nil {
+		return err
+	}
+	p, err := k.s.process()
+	if err != nil {
+		return err
+	}
+	if k.s.draining.Load() || !p.Ready() {
+		return node.ErrNotReady
+	}
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-k.s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err = p.Watch(ctx, m.GetKey(), versionFromProto(m.GetAfter()), func(r node.Result) error { return stream.Send(getToProto(r, true)) })
+	if ctx.Err() != nil && stream.Context().Err() == nil {
+		return node.ErrNotReady // the server stops
+	}
+	return err
+}

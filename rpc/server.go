@@ -41,6 +41,7 @@ type Processor interface {
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
 	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))
+	Watch(ctx context.Context, key []byte, after node.Version, tell func(node.Result) error) error
 	LookupBy(ctx context.Context, style node.Style, id ring.ID) (node.Lookup, error)
 	Repair(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
 	RepairStatus() node.RepairStatus

@@ -30,6 +30,7 @@ type stub struct {
 	contact   node.Contact
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
+	watch     func(ctx context.Context, key []byte, after node.Version, tell func(node.Result) error) error
 	lookup    func(style node.Style, id ring.ID) (node.Lookup, error)
 	repair    func(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
 	status    node.Status
@@ -161,6 +162,15 @@ func (s *stub) ServeAll(ctx context.Context, ops []node.Op, answer func([]node.A
 			defer panic(r)
 		}
 	}
+}
+
+// Watch tells what watch says until that returns an error, or ctx ends.
+func (s *stub) Watch(ctx context.Context, key []byte, after node.Version, tell func(node.Result) error) error {
+	if s.watch == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.watch(ctx, key, after, tell)
 }
 
 func (s *stub) LookupBy(_ context.Context, style node.Style, id ring.ID) (node.Lookup, error) {

@@ -19,6 +19,7 @@ import (
 // client is what the commands ask of a ring.
 type client interface {
 	Do(ctx context.Context, op node.Op) (node.Result, error)
+	Watch(ctx context.Context, key []byte, after node.Version, fn func(node.Result) error) error
 	Hello(ctx context.Context) (rpc.Hello, error)
 	Lookup(ctx context.Context, id ring.ID, visit func(rpc.Hop)) (rpc.Trace, error)
 	Ring(ctx context.Context, progress func(asked, known int)) ([]rpc.Member, error)

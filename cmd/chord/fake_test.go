@@ -118,6 +118,23 @@ func (f *fakeRing) conflict(op node.Op, old node.Record, found bool) error {
 	return e
 }
 
+// Watch tells what is there, then that it is deleted, and then finds nobody any more.
+func (f *fakeRing) Watch(_ context.Context, key []byte, after node.Version, fn func(node.Result) error) error {
+	f.mu.Lock()
+	r, found := f.records[string(key)]
+	f.mu.Unlock()
+	for _, e := range []node.Result{{Found: found, Value: r.Value, Version: r.Version}, {Version: node.Version{Time: r.Version.Time + 1<<16, Origin: 0xab}}} {
+		if found && e.Version.Newer(after) {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+	}
+	return &rpc.OpError{
+		Op: fmt.Sprintf("watch %q", key), Attempted: []string{"127.0.0.1:7400"}, Attempts: 3, Elapsed: 31 * time.Second, Retryable: true, Err: node.ErrUnreachable,
+	}
+}
+
 func (f *fakeRing) Hello(context.Context) (rpc.Hello, error) { return f.hello, f.down }
 
 func (f *fakeRing) Lookup(_ context.Context, id ring.ID, _ func(rpc.Hop)) (rpc.Trace, error) {

@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +216,59 @@ func TestRealConditions(t *testing.T) {
 		t.Errorf("get: got %q, want ab", out)
 	}
 	runReal(t, cli.ExitUsage, one, "append", "log", "@missing")
+}
+
+// TestRealWatch: a watch goes on when the process that owns the key dies. What it prints gets newer with every line, and the last is what the key has.
+func TestRealWatch(t *testing.T) {
+	processes := startRing(t, 5)
+	runReal(t, cli.ExitOK, processes[:1], "put", "watched", "0")
+	var owner *liveProcess
+	id := ring.Hash([]byte("watched"))
+	for _, p := range processes {
+		for _, n := range p.core.Status().Nodes {
+			if n.View.Arc().Contains(id) {
+				owner = p
+			}
+		}
+	}
+	rest := slices.DeleteFunc(slices.Clone(processes), func(p *liveProcess) bool { return p == owner })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	lines, out := io.Pipe()
+	a, _, errs := realApp(rest...)
+	a.stdout = out
+	ended := make(chan int, 1)
+	go func() {
+		ended <- a.run(ctx, []string{"watch", "watched", "-o", "json"})
+		out.Close()
+	}()
+	var last struct{ Value, Version string }
+	next := json.NewDecoder(lines)
+	until := func(value string) {
+		t.Helper()
+		for last.Value != value {
+			before := last.Version
+			if err := next.Decode(&last); err != nil {
+				t.Fatalf("waiting for %s: %v\n%s", value, err, errs)
+			}
+			if last.Version <= before {
+				t.Fatalf("version %s came after %s", last.Version, before)
+			}
+		}
+	}
+	until("0")
+	runReal(t, cli.ExitOK, rest[:1], "put", "watched", "1")
+	until("1")
+	owner.stop()
+	for i := range 5 {
+		value := strconv.Itoa(i + 2)
+		runReal(t, cli.ExitOK, rest[i%len(rest):], "put", "watched", value)
+		until(value)
+	}
+	cancel()
+	if got := <-ended; got != cli.ExitInterrupted {
+		t.Errorf("exit code: got %d, want %d", got, cli.ExitInterrupted)
+	}
 }
 
 // TestRealImportSurvivesDeath: of four processes one dies in the middle of an import; no line is lost, and the export has every key

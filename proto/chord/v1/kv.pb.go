@@ -241,6 +241,58 @@ func (x *GetRequest) GetDirect() bool {
 	return false
 }
 
+type WatchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	After         *Version               `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"` // none: whatever is there is newer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_chord_v1_kv_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_kv_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WatchRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetAfter() *Version {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
 type GetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
@@ -254,7 +306,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[1]
+	mi := &file_chord_v1_kv_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +318,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[1]
+	mi := &file_chord_v1_kv_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +331,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{1}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *GetResponse) GetFound() bool {
@@ -331,7 +383,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	mi := &file_chord_v1_kv_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +395,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	mi := &file_chord_v1_kv_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +408,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{2}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PutRequest) GetKey() []byte {
@@ -413,7 +465,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	mi := &file_chord_v1_kv_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +477,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	mi := &file_chord_v1_kv_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +490,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PutResponse) GetExisted() bool {
@@ -482,7 +534,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[4]
+	mi := &file_chord_v1_kv_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +546,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[4]
+	mi := &file_chord_v1_kv_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +559,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeleteRequest) GetKey() []byte {
@@ -557,7 +609,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[5]
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +621,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[5]
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +634,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeleteResponse) GetExisted() bool {
@@ -632,7 +684,7 @@ type ChangeRequest struct {
 
 func (x *ChangeRequest) Reset() {
 	*x = ChangeRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +696,7 @@ func (x *ChangeRequest) String() string {
 func (*ChangeRequest) ProtoMessage() {}
 
 func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +709,7 @@ func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ChangeRequest) GetKey() []byte {
@@ -750,7 +802,7 @@ type ChangeResponse struct {
 
 func (x *ChangeResponse) Reset() {
 	*x = ChangeResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +814,7 @@ func (x *ChangeResponse) String() string {
 func (*ChangeResponse) ProtoMessage() {}
 
 func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +827,7 @@ func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
 func (*ChangeResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ChangeResponse) GetExisted() bool {
@@ -824,7 +876,7 @@ type Served struct {
 
 func (x *Served) Reset() {
 	*x = Served{}
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +888,7 @@ func (x *Served) String() string {
 func (*Served) ProtoMessage() {}
 
 func (x *Served) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +901,7 @@ func (x *Served) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Served.ProtoReflect.Descriptor instead.
 func (*Served) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Served) GetOwner() *Ref {
@@ -883,7 +935,7 @@ type OpCall struct {
 
 func (x *OpCall) Reset() {
 	*x = OpCall{}
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +947,7 @@ func (x *OpCall) String() string {
 func (*OpCall) ProtoMessage() {}
 
 func (x *OpCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +960,7 @@ func (x *OpCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpCall.ProtoReflect.Descriptor instead.
 func (*OpCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OpCall) GetSeq() uint64 {
@@ -1013,7 +1065,7 @@ type OpReply struct {
 
 func (x *OpReply) Reset() {
 	*x = OpReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1077,7 @@ func (x *OpReply) String() string {
 func (*OpReply) ProtoMessage() {}
 
 func (x *OpReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1090,7 @@ func (x *OpReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpReply.ProtoReflect.Descriptor instead.
 func (*OpReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OpReply) GetSeq() uint64 {
@@ -1143,7 +1195,7 @@ type OpBatch struct {
 
 func (x *OpBatch) Reset() {
 	*x = OpBatch{}
-	mi := &file_chord_v1_kv_proto_msgTypes[11]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1207,7 @@ func (x *OpBatch) String() string {
 func (*OpBatch) ProtoMessage() {}
 
 func (x *OpBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[11]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1220,7 @@ func (x *OpBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatch.ProtoReflect.Descriptor instead.
 func (*OpBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OpBatch) GetCalls() []*OpCall {
@@ -1187,7 +1239,7 @@ type OpBatchReply struct {
 
 func (x *OpBatchReply) Reset() {
 	*x = OpBatchReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[12]
+	mi := &file_chord_v1_kv_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1251,7 @@ func (x *OpBatchReply) String() string {
 func (*OpBatchReply) ProtoMessage() {}
 
 func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[12]
+	mi := &file_chord_v1_kv_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1264,7 @@ func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatchReply.ProtoReflect.Descriptor instead.
 func (*OpBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OpBatchReply) GetReplies() []*OpReply {
@@ -1231,7 +1283,10 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"GetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
-	"\x06direct\x18\x03 \x01(\bR\x06direct\"\xa4\x01\n" +
+	"\x06direct\x18\x03 \x01(\bR\x06direct\"I\n" +
+	"\fWatchRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12'\n" +
+	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xa4\x01\n" +
 	"\vGetResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
@@ -1321,13 +1376,14 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x10CONDITION_ALWAYS\x10\x00\x12\x17\n" +
 	"\x13CONDITION_IF_ABSENT\x10\x01\x12\x18\n" +
 	"\x14CONDITION_IF_PRESENT\x10\x02\x12\x18\n" +
-	"\x14CONDITION_IF_VERSION\x10\x032\xa5\x02\n" +
+	"\x14CONDITION_IF_VERSION\x10\x032\xdf\x02\n" +
 	"\tKVService\x122\n" +
 	"\x03Get\x12\x14.chord.v1.GetRequest\x1a\x15.chord.v1.GetResponse\x122\n" +
 	"\x03Put\x12\x14.chord.v1.PutRequest\x1a\x15.chord.v1.PutResponse\x12;\n" +
 	"\x06Delete\x12\x17.chord.v1.DeleteRequest\x1a\x18.chord.v1.DeleteResponse\x12;\n" +
 	"\x06Change\x12\x17.chord.v1.ChangeRequest\x1a\x18.chord.v1.ChangeResponse\x126\n" +
-	"\x05Batch\x12\x11.chord.v1.OpBatch\x1a\x16.chord.v1.OpBatchReply(\x010\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
+	"\x05Batch\x12\x11.chord.v1.OpBatch\x1a\x16.chord.v1.OpBatchReply(\x010\x01\x128\n" +
+	"\x05Watch\x12\x16.chord.v1.WatchRequest\x1a\x15.chord.v1.GetResponse0\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
 	file_chord_v1_kv_proto_rawDescOnce sync.Once
@@ -1342,73 +1398,77 @@ func file_chord_v1_kv_proto_rawDescGZIP() []byte {
 }
 
 var file_chord_v1_kv_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_chord_v1_kv_proto_goTypes = []any{
 	(Level)(0),             // 0: chord.v1.Level
 	(ChangeKind)(0),        // 1: chord.v1.ChangeKind
 	(Condition)(0),         // 2: chord.v1.Condition
 	(*GetRequest)(nil),     // 3: chord.v1.GetRequest
-	(*GetResponse)(nil),    // 4: chord.v1.GetResponse
-	(*PutRequest)(nil),     // 5: chord.v1.PutRequest
-	(*PutResponse)(nil),    // 6: chord.v1.PutResponse
-	(*DeleteRequest)(nil),  // 7: chord.v1.DeleteRequest
-	(*DeleteResponse)(nil), // 8: chord.v1.DeleteResponse
-	(*ChangeRequest)(nil),  // 9: chord.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 10: chord.v1.ChangeResponse
-	(*Served)(nil),         // 11: chord.v1.Served
-	(*OpCall)(nil),         // 12: chord.v1.OpCall
-	(*OpReply)(nil),        // 13: chord.v1.OpReply
-	(*OpBatch)(nil),        // 14: chord.v1.OpBatch
-	(*OpBatchReply)(nil),   // 15: chord.v1.OpBatchReply
-	(*Version)(nil),        // 16: chord.v1.Version
-	(*Ref)(nil),            // 17: chord.v1.Ref
-	(*Arc)(nil),            // 18: chord.v1.Arc
-	(*ItemError)(nil),      // 19: chord.v1.ItemError
+	(*WatchRequest)(nil),   // 4: chord.v1.WatchRequest
+	(*GetResponse)(nil),    // 5: chord.v1.GetResponse
+	(*PutRequest)(nil),     // 6: chord.v1.PutRequest
+	(*PutResponse)(nil),    // 7: chord.v1.PutResponse
+	(*DeleteRequest)(nil),  // 8: chord.v1.DeleteRequest
+	(*DeleteResponse)(nil), // 9: chord.v1.DeleteResponse
+	(*ChangeRequest)(nil),  // 10: chord.v1.ChangeRequest
+	(*ChangeResponse)(nil), // 11: chord.v1.ChangeResponse
+	(*Served)(nil),         // 12: chord.v1.Served
+	(*OpCall)(nil),         // 13: chord.v1.OpCall
+	(*OpReply)(nil),        // 14: chord.v1.OpReply
+	(*OpBatch)(nil),        // 15: chord.v1.OpBatch
+	(*OpBatchReply)(nil),   // 16: chord.v1.OpBatchReply
+	(*Version)(nil),        // 17: chord.v1.Version
+	(*Ref)(nil),            // 18: chord.v1.Ref
+	(*Arc)(nil),            // 19: chord.v1.Arc
+	(*ItemError)(nil),      // 20: chord.v1.ItemError
 }
 var file_chord_v1_kv_proto_depIdxs = []int32{
 	0,  // 0: chord.v1.GetRequest.level:type_name -> chord.v1.Level
-	16, // 1: chord.v1.GetResponse.version:type_name -> chord.v1.Version
-	11, // 2: chord.v1.GetResponse.served:type_name -> chord.v1.Served
-	0,  // 3: chord.v1.PutRequest.level:type_name -> chord.v1.Level
-	16, // 4: chord.v1.PutResponse.version:type_name -> chord.v1.Version
-	11, // 5: chord.v1.PutResponse.served:type_name -> chord.v1.Served
-	0,  // 6: chord.v1.DeleteRequest.level:type_name -> chord.v1.Level
-	16, // 7: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
-	11, // 8: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
-	0,  // 9: chord.v1.ChangeRequest.level:type_name -> chord.v1.Level
-	1,  // 10: chord.v1.ChangeRequest.kind:type_name -> chord.v1.ChangeKind
-	2,  // 11: chord.v1.ChangeRequest.condition:type_name -> chord.v1.Condition
-	16, // 12: chord.v1.ChangeRequest.version:type_name -> chord.v1.Version
-	16, // 13: chord.v1.ChangeResponse.version:type_name -> chord.v1.Version
-	11, // 14: chord.v1.ChangeResponse.served:type_name -> chord.v1.Served
-	17, // 15: chord.v1.Served.owner:type_name -> chord.v1.Ref
-	18, // 16: chord.v1.Served.arc:type_name -> chord.v1.Arc
-	3,  // 17: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
-	5,  // 18: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
-	7,  // 19: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
-	9,  // 20: chord.v1.OpCall.change:type_name -> chord.v1.ChangeRequest
-	4,  // 21: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
-	6,  // 22: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
-	8,  // 23: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
-	19, // 24: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
-	10, // 25: chord.v1.OpReply.change:type_name -> chord.v1.ChangeResponse
-	12, // 26: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
-	13, // 27: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
-	3,  // 28: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
-	5,  // 29: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
-	7,  // 30: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
-	9,  // 31: chord.v1.KVService.Change:input_type -> chord.v1.ChangeRequest
-	14, // 32: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
-	4,  // 33: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
-	6,  // 34: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
-	8,  // 35: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
-	10, // 36: chord.v1.KVService.Change:output_type -> chord.v1.ChangeResponse
-	15, // 37: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
-	33, // [33:38] is the sub-list for method output_type
-	28, // [28:33] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	17, // 1: chord.v1.WatchRequest.after:type_name -> chord.v1.Version
+	17, // 2: chord.v1.GetResponse.version:type_name -> chord.v1.Version
+	12, // 3: chord.v1.GetResponse.served:type_name -> chord.v1.Served
+	0,  // 4: chord.v1.PutRequest.level:type_name -> chord.v1.Level
+	17, // 5: chord.v1.PutResponse.version:type_name -> chord.v1.Version
+	12, // 6: chord.v1.PutResponse.served:type_name -> chord.v1.Served
+	0,  // 7: chord.v1.DeleteRequest.level:type_name -> chord.v1.Level
+	17, // 8: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
+	12, // 9: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
+	0,  // 10: chord.v1.ChangeRequest.level:type_name -> chord.v1.Level
+	1,  // 11: chord.v1.ChangeRequest.kind:type_name -> chord.v1.ChangeKind
+	2,  // 12: chord.v1.ChangeRequest.condition:type_name -> chord.v1.Condition
+	17, // 13: chord.v1.ChangeRequest.version:type_name -> chord.v1.Version
+	17, // 14: chord.v1.ChangeResponse.version:type_name -> chord.v1.Version
+	12, // 15: chord.v1.ChangeResponse.served:type_name -> chord.v1.Served
+	18, // 16: chord.v1.Served.owner:type_name -> chord.v1.Ref
+	19, // 17: chord.v1.Served.arc:type_name -> chord.v1.Arc
+	3,  // 18: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
+	6,  // 19: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
+	8,  // 20: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
+	10, // 21: chord.v1.OpCall.change:type_name -> chord.v1.ChangeRequest
+	5,  // 22: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
+	7,  // 23: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
+	9,  // 24: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
+	20, // 25: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
+	11, // 26: chord.v1.OpReply.change:type_name -> chord.v1.ChangeResponse
+	13, // 27: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
+	14, // 28: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
+	3,  // 29: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
+	6,  // 30: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
+	8,  // 31: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
+	10, // 32: chord.v1.KVService.Change:input_type -> chord.v1.ChangeRequest
+	15, // 33: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
+	4,  // 34: chord.v1.KVService.Watch:input_type -> chord.v1.WatchRequest
+	5,  // 35: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
+	7,  // 36: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
+	9,  // 37: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
+	11, // 38: chord.v1.KVService.Change:output_type -> chord.v1.ChangeResponse
+	16, // 39: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
+	5,  // 40: chord.v1.KVService.Watch:output_type -> chord.v1.GetResponse
+	35, // [35:41] is the sub-list for method output_type
+	29, // [29:35] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_kv_proto_init() }
@@ -1417,13 +1477,13 @@ func file_chord_v1_kv_proto_init() {
 		return
 	}
 	file_chord_v1_common_proto_init()
-	file_chord_v1_kv_proto_msgTypes[9].OneofWrappers = []any{
+	file_chord_v1_kv_proto_msgTypes[10].OneofWrappers = []any{
 		(*OpCall_Get)(nil),
 		(*OpCall_Put)(nil),
 		(*OpCall_Delete)(nil),
 		(*OpCall_Change)(nil),
 	}
-	file_chord_v1_kv_proto_msgTypes[10].OneofWrappers = []any{
+	file_chord_v1_kv_proto_msgTypes[11].OneofWrappers = []any{
 		(*OpReply_Get)(nil),
 		(*OpReply_Put)(nil),
 		(*OpReply_Delete)(nil),
@@ -1436,7 +1496,7 @@ func file_chord_v1_kv_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_kv_proto_rawDesc), len(file_chord_v1_kv_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

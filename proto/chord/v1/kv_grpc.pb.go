@@ -24,6 +24,7 @@ const (
 	KVService_Delete_FullMethodName = "/chord.v1.KVService/Delete"
 	KVService_Change_FullMethodName = "/chord.v1.KVService/Change"
 	KVService_Batch_FullMethodName  = "/chord.v1.KVService/Batch"
+	KVService_Watch_FullMethodName  = "/chord.v1.KVService/Watch"
 )
 
 // KVServiceClient is the client API for KVService service.
@@ -39,6 +40,9 @@ type KVServiceClient interface {
 	Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpBatch, OpBatchReply], error)
+	// Watch tells what a read of the key finds, by quorum: first if that is newer than the given version, then whenever it has become newer, until the caller ends it, the process
+	// stops, or the key is another's (NOT_OWNER). Of changes that follow each other closely only the last may be told. The headers of the stream say that it has begun.
+	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
 }
 
 type kVServiceClient struct {
@@ -102,6 +106,25 @@ func (c *kVServiceClient) Batch(ctx context.Context, opts ...grpc.CallOption) (g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KVService_BatchClient = grpc.BidiStreamingClient[OpBatch, OpBatchReply]
 
+func (c *kVServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &KVService_ServiceDesc.Streams[1], KVService_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRequest, GetResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KVService_WatchClient = grpc.ServerStreamingClient[GetResponse]
+
 // KVServiceServer is the server API for KVService service.
 // All implementations must embed UnimplementedKVServiceServer
 // for forward compatibility.
@@ -115,6 +138,9 @@ type KVServiceServer interface {
 	Change(context.Context, *ChangeRequest) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(grpc.BidiStreamingServer[OpBatch, OpBatchReply]) error
+	// Watch tells what a read of the key finds, by quorum: first if that is newer than the given version, then whenever it has become newer, until the caller ends it, the process
+	// stops, or the key is another's (NOT_OWNER). Of changes that follow each other closely only the last may be told. The headers of the stream say that it has begun.
+	Watch(*WatchRequest, grpc.ServerStreamingServer[GetResponse]) error
 	mustEmbedUnimplementedKVServiceServer()
 }
 
@@ -139,6 +165,9 @@ func (UnimplementedKVServiceServer) Change(context.Context, *ChangeRequest) (*Ch
 }
 func (UnimplementedKVServiceServer) Batch(grpc.BidiStreamingServer[OpBatch, OpBatchReply]) error {
 	return status.Error(codes.Unimplemented, "method Batch not implemented")
+}
+func (UnimplementedKVServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[GetResponse]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
 func (UnimplementedKVServiceServer) mustEmbedUnimplementedKVServiceServer() {}
 func (UnimplementedKVServiceServer) testEmbeddedByValue()                   {}
@@ -240,6 +269,17 @@ func _KVService_Batch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KVService_BatchServer = grpc.BidiStreamingServer[OpBatch, OpBatchReply]
 
+func _KVService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(KVServiceServer).Watch(m, &grpc.GenericServerStream[WatchRequest, GetResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KVService_WatchServer = grpc.ServerStreamingServer[GetResponse]
+
 // KVService_ServiceDesc is the grpc.ServiceDesc for KVService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -270,6 +310,11 @@ var KVService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _KVService_Batch_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Watch",
+			Handler:       _KVService_Watch_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "chord/v1/kv.proto",

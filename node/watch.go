@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+	"fmt"
+)
+
+// Watch tells of a key that an own node owns: what a read by quorum finds, first if that is newer than the version after, then whenever it has become newer. Of
+// changes that follow each other closely only the last may be told. It returns when ctx ends, with its error; when tell returns an error, with that; and else with one of Serve's:
+// a NotOwnerError as soon as the key is somebody else's.
+func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell func(Result) error) error {
+	op := Op{Kind: OpGet, Key: key}
+	w := p.watches().add(string(key))
+	defer p.watches().remove(string(key), w)
+	// Bound: each turn but the first waits for a change, and RepairInterval if none comes.
+	for ctx.Err() == nil && p.ctx.Err() == nil {
+		r, err := p.Serve(ctx, op)
+		if err != nil {
+			return err
+		}
+		if r.Version.Newer(after) {
+			after = r.Version
+			if err := tell(r); err != nil {
+				return err
+			}
+			continue // with what has come meanwhile
+		}
+		p.dormant(ctx, w)
+	}
+	if p.ctx.Err() != nil {
+		return ErrNotReady
+	}
+	return fmt.Errorf("watch %q: %w", key, ctx.Err())
+}
+
+// dormant waits until something is stored under the key, or the process owns something else than before. RepairInterval later it ends in any case, so that one who is cut off
+// from its replicas finds out.
+func (p *Process) dormant(ctx context.Context, w *watch) {
+	ctx, cancel := p.rt.WithTimeout(ctx, p.cfg.RepairInterval)
+	defer cancel()
+	_ = p.rt.Await(ctx, func(wake func()) {
+		if !w.sleep(wake) {
+			wake()
+		}
+	})
+}
+
+// watches returns those who watch keys, made when the first one comes.
+func (p *Process) watches() *watches {
+	if w := p.watched.Load(); w != nil {
+		return w
+	}
+	p.watched.CompareAndSwap(nil, &watches{byKey: make(map[string][]*watch)})
+	return p.watched.Load()
+}
+
+// apply is Store.Apply, after which those who watch the keys look.
+func (p *Process) apply(records []Record) ([]Version, error) {
+	versions, err := p.store.Apply(records)
+	p.stir(records)
+	return versions, err
+}
+
+// replace is Store.Replace, after which those who watch the keys look.
+func (p *Process) replace(records []Record, stored []Version) ([]bool, error) {
+	done, err := p.store.Replace(records, stored)
+	p.stir(records)
+	return done, err
+}
+
+// stir has those look who watch the keys of records.
+func (p *Process) stir(records []Record) {
+	if w := p.watched.Load(); w != nil {
+		for i := range records {
+			wakeAll(w.stir(string(records[i].Key)))
+		}
+	}
+}
+
+// stirAll has all look who watch, because what the process owns has changed.
+func (p *Process) stirAll() {
+	if w := p.watched.Load(); w != nil {
+		wakeAll(w.stirAll())
+	}
+}
+
+func wakeAll(wakes []func()) {
+	for _, wake := range wakes {
+		wake()
+	}
+}
