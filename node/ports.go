@@ -105,6 +105,10 @@ type Store interface {
 	List(arc ring.Arc, from Cursor, limit int) ([]Entry, error)
 	// Digest summarizes the arcs. What it summarizes is durable.
 	Digest(arcs []ring.Arc) ([]Summary, error)
+	// Lost returns arcs of which records were lost that could not be read. Until they are refilled, Get fails with ErrCorrupt for a key there that is not found.
+	Lost() []ring.Arc
+	// Refilled notes, durably, that all that was lost in an arc of Lost is there again.
+	Refilled(arc ring.Arc) error
 	// Writable returns nil, or the error that Apply would return now for lack of space: asked before a write is sent anywhere.
 	Writable() error
 	// Stats returns approximate figures without a scan.

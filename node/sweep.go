@@ -16,6 +16,9 @@ import (
 // sweep runs one pass and returns when to run the next: rarer while nothing is stored. What could not be given away now waits for the next. A
 // process does not notice when it leaves the group of an owner some way behind it, so it has to look now and then.
 func (p *Process) sweep(ctx context.Context) time.Duration {
+	if p.Ready() {
+		p.refill(ctx)
+	}
 	if first, err := p.store.List(ring.FullArc(), Cursor{}, 1); err == nil && len(first) == 0 {
 		return 4 * p.cfg.SweepInterval
 	}

@@ -224,5 +224,11 @@ func (d disk) Stats() node.StoreStats {
 	return d.h.mem.Stats()
 }
 
+// Lost implements node.Store: a simulated disk loses nothing that was synced.
+func (d disk) Lost() []ring.Arc { return nil }
+
+// Refilled implements node.Store.
+func (d disk) Refilled(ring.Arc) error { return nil }
+
 // Close implements node.Store.
 func (d disk) Close() error { return nil }

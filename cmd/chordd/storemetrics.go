@@ -26,6 +26,10 @@ var pebbleFigures = []struct {
 		func(m store.Metrics) float64 { return float64(m.CorruptRecords) },
 	},
 	{
+		desc("store_lost_stretches", "Stretches of the circle of which something was cut out that could not be read, and is not back yet."), prometheus.GaugeValue,
+		func(m store.Metrics) float64 { return float64(m.Lost) },
+	},
+	{
 		desc("store_tree_errors_total", "Leaves of the hash tree that a scrub found in disagreement with their records."), prometheus.CounterValue,
 		func(m store.Metrics) float64 { return float64(m.TreeErrors) },
 	},

@@ -36,7 +36,7 @@ type Inspection struct {
 	Newest     node.Version
 	Arcs       []NodeRecords // by node
 
-	Corrupt     int64    // records, or blocks of records, that cannot be read
+	Corrupt     int64    // records, or blocks of records, that cannot be read or were cut out because of that
 	CorruptKeys [][]byte // the first of them, as far as their keys are known
 	Tree        string   // what is wrong with the hash tree; empty: it agrees with the records
 }
@@ -110,6 +110,9 @@ func (r *Inspection) readRecords(ctx context.Context, dir string, read *atomic.I
 }
 
 func (r *Inspection) readAll(ctx context.Context, p *Pebble, read *atomic.Int64) error {
+	if err := p.openLost(); err != nil {
+		return err
+	}
 	known, err := p.readTree()
 	if err != nil && !errors.Is(err, errTree) && !isCorrupt(err) {
 		return err
@@ -135,6 +138,7 @@ func (r *Inspection) readAll(ctx context.Context, p *Pebble, read *atomic.Int64)
 			r.CorruptKeys = append(r.CorruptKeys, userKey([]byte(d.from)))
 		}
 	})
+	r.Corrupt += int64(len(p.lost.all()))
 	root := p.tree.root
 	switch {
 	case !known:

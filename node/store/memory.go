@@ -377,5 +377,11 @@ func (m *Memory) Stats() node.StoreStats {
 	return node.StoreStats{Records: m.records.Load(), Tombstones: m.tombstones()}
 }
 
+// Lost implements node.Store: memory loses nothing.
+func (m *Memory) Lost() []ring.Arc { return nil }
+
+// Refilled implements node.Store.
+func (m *Memory) Refilled(ring.Arc) error { return nil }
+
 // Close implements node.Store.
 func (m *Memory) Close() error { return nil }

@@ -9,6 +9,7 @@ import (
 // Metrics is what a monitor wants to know about a Pebble beyond its node.StoreStats. Counters start at 0 with each opening.
 type Metrics struct {
 	CorruptRecords int64 // how often a record, or a block of a table, failed its checksum when it was read
+	Lost           int   // stretches of the circle of which something was cut out that could not be read, and is not back yet
 	TreeErrors     int64 // leaves of the hash tree that a scrub found in disagreement with their records
 	Full           bool  // writes are refused for lack of space
 	BallastBytes   int64 // of disk space held back for the case that it runs out
@@ -44,6 +45,7 @@ func (p *Pebble) Metrics() Metrics {
 	db := p.db.Metrics()
 	m := Metrics{
 		CorruptRecords:     p.corrupt.Load(),
+		Lost:               len(p.lost.all()),
 		TreeErrors:         p.treeErrors.Load(),
 		Full:               p.space.full.Load(),
 		BallastBytes:       p.space.heldBytes(),

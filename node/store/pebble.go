@@ -30,6 +30,7 @@ type Pebble struct {
 	broken  atomic.Pointer[error] // why the store cannot go on
 
 	tree     treeState
+	lost     lost
 	stop     context.CancelFunc
 	helpers  sync.WaitGroup
 	closed   bool
@@ -41,6 +42,8 @@ type Pebble struct {
 	corruptLog zerolog.Logger // at most some lines a second
 	slowOps    atomic.Int64
 	stalls     atomic.Int64
+
+	salvageAfter time.Time // used by one goroutine
 }
 
 var _ node.Store = (*Pebble)(nil)
@@ -88,7 +91,7 @@ func (p *Pebble) open() error {
 	if err := p.space.opened(); err != nil {
 		return errors.Join(err, db.Close())
 	}
-	if err := errors.Join(p.openTree(), p.openIndex()); err != nil {
+	if err := errors.Join(p.openLost(), p.openTree(), p.openIndex()); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())

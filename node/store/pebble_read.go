@@ -20,6 +20,9 @@ func (p *Pebble) Get(key []byte) (r node.Record, ok bool, err error) {
 	diskKey := appendDiskKey(make([]byte, 0, 128), ring.Hash(key), key)
 	raw, closer, err := p.db.Get(diskKey)
 	if errors.Is(err, pebble.ErrNotFound) {
+		if err := p.absent(ring.ID(diskKey[1:keyOverhead])); err != nil {
+			return node.Record{}, false, storeError(fmt.Sprintf("get %q", key), err)
+		}
 		return node.Record{}, false, nil
 	}
 	if err == nil {
@@ -69,7 +72,9 @@ func (p *Pebble) headIn(in pebble.Reader, diskKey []byte) (h head, err error) {
 }
 
 // damageAt is the damage of one record.
-func damageAt(diskKey []byte) damage { return damage{string(diskKey), string(diskKey) + "\x00"} }
+func damageAt(diskKey []byte) damage {
+	return damage{from: string(diskKey), behind: string(diskKey) + "\x00"}
+}
 
 // isCorrupt reports a record, or a block of a table, that fails its checksum.
 func isCorrupt(err error) bool {
@@ -241,7 +246,7 @@ func (p *Pebble) walk(
 		if seen > 0 {
 			from = append(from, 0) // that one could be read
 		}
-		corrupt(damage{string(from), string(behind)})
+		corrupt(damage{string(from), string(behind), true})
 		if !ok {
 			return nil
 		}
@@ -256,13 +261,15 @@ func (p *Pebble) iteratorVersion(it *pebble.Iterator) (node.Version, error) {
 	return decodeVersion(it.Key(), raw)
 }
 
+// smallestGap is the logarithm of the distance of two records among 2^48.
+const smallestGap = ring.Bits - 48
+
 // skipCorrupt moves an iterator that met a table block that cannot be read, behind the record at id, to a record close
 // behind the block. It returns false if there is none up to the identifier last. Where the block ends nothing tells; so it
 // tries ever farther away until a record can be read. Each attempt costs some 100 ms, as Pebble searches the block for a flipped bit,
 // so the first one is as far away as two records are apart: 2^gap by what was seen of them.
 func skipCorrupt(it *pebble.Iterator, id, last ring.ID, gap int) bool {
-	const smallest = ring.Bits - 48 // among 2^48 records
-	for k := max(gap, smallest); k < ring.Bits; k++ {
+	for k := max(gap, smallestGap); k < ring.Bits; k++ {
 		target := id.Add(ring.PowerOfTwo(k))
 		if target.Less(id) || last.Less(target) {
 			return false

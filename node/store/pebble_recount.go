@@ -27,6 +27,8 @@ func (p *Pebble) tend(ctx context.Context) {
 					err = errors.Join(err, p.thin(ctx, prefix))
 				}
 			}
+		case d := <-p.tree.spoilt:
+			err = p.salvage(d)
 		case <-p.tree.due:
 			if !p.space.full.Load() && p.tree.number.Load()-p.tree.saved.Load() >= p.tree.journalLimit() {
 				err = p.checkpoint()
@@ -94,7 +96,12 @@ func (p *Pebble) recount(prefix uint64) (recounted, error) {
 		sum.Count++
 		sum.Hash += EntryHash(key, v)
 		return true
-	}, func(d damage) { unsound = append(unsound, d) })
+	}, func(d damage) {
+		unsound = append(unsound, d)
+		if d.block {
+			t.askSalvage(d)
+		}
+	})
 	err = errors.Join(err, closeWalked(it))
 
 	t.pause()
@@ -199,6 +206,9 @@ func (t *treeState) knows(at site, d damage) bool {
 
 // exclude takes what turned out to be corrupt out of the tree, as far as it lies in the leaf where it begins. It is in there no more when exclude returns.
 func (p *Pebble) exclude(d damage) {
+	if d.block {
+		p.tree.askSalvage(d)
+	}
 	prefix := prefixOf(ring.ID([]byte(d.from[1:keyOverhead])))
 	_, at := p.tree.root.leaf(site{}, prefix)
 	if p.tree.knows(at, d) {

@@ -51,6 +51,7 @@ type treeState struct {
 	again    chan due      // leaves that are to be read: to be split, or because they are unsure
 	missed   atomic.Bool   // there were more than again has room for
 	due      chan struct{}
+	spoilt   chan damage // blocks to be cut out
 
 	generation uint64 // of the checkpoint; changed by one goroutine
 
@@ -69,7 +70,10 @@ type due struct {
 }
 
 // damage is where records cannot be read: from a disk key on, and before another.
-type damage struct{ from, behind string }
+type damage struct {
+	from, behind string
+	block        bool // of a table, rather than one record
+}
 
 // lane is a lock with a cache line to itself.
 type lane struct {
@@ -148,7 +152,7 @@ func appendMetaKey(dst []byte, space byte, number uint64) []byte {
 
 // openTree reads the tree from the disk. A store without one, or with a damaged one, is read through, once.
 func (p *Pebble) openTree() error {
-	p.tree.again, p.tree.due = make(chan due, 1024), make(chan struct{}, 1)
+	p.tree.again, p.tree.due, p.tree.spoilt = make(chan due, 1024), make(chan struct{}, 1), make(chan damage, 16)
 	p.tree.asked, p.tree.unsure = make(map[site]bool), make(map[site][]damage)
 	known, err := p.readTree()
 	switch {
