@@ -121,4 +121,4 @@ func (p *Pebble) absent(id ring.ID) error {
 	return fmt.Errorf("%w: it may have been in a block that was cut out", node.ErrCorrupt)
 }
 
-var errSpoilt = errors.New("damaged next to other damage, or to what the store keeps for itself")
+var errSpoilt = errors.New("there is other damage next to it")

@@ -39,18 +39,28 @@ func (p *Pebble) salvage(d damage) error {
 	if p.space.full.Load() || began.Before(p.salvageAfter) {
 		return nil
 	}
-	kept, found, err := p.cutOut(d)
+	found, kept, err := p.cutOut(d)
 	if err != nil {
 		p.salvageAfter = time.Now().Add(salvageRest)
 		return fmt.Errorf("cut out a damaged block: %w", err)
 	}
-	if found == (span{}) {
+	if found == nil {
 		return nil
 	}
-	p.opts.Log.Warn().Stringer("from", found.first).Stringer("to", found.last).Int("kept", kept).Dur("took", time.Since(began)).
+	p.opts.Log.Warn().Hex("from", found.start).Hex("to", found.end).Int("kept", kept).Dur("took", time.Since(began)).
 		Msg("cut a damaged block out of a table: what was in it is fetched from other replicas")
+	if found.start[0] == metaSpace {
+		// The tree in memory is whole, and so is the index after the next start.
+		if err := errors.Join(p.checkpoint(), p.db.Delete(indexKey, pebble.NoSync)); err != nil {
+			return err
+		}
+	}
+	ids, ok := found.span()
+	if !ok {
+		return nil
+	}
 	// Bound: the leaves that the stretch touches.
-	for prefix, last := prefixOf(found.first), prefixOf(found.last); ; {
+	for prefix, last := prefixOf(ids.first), prefixOf(ids.last); ; {
 		r, err := p.recount(prefix)
 		if err != nil {
 			return err
@@ -61,100 +71,135 @@ func (p *Pebble) salvage(d damage) error {
 	}
 }
 
-// cutOut replaces what lies around a block that cannot be read by what can be read of it.
-func (p *Pebble) cutOut(d damage) (kept int, found span, err error) {
-	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{recordSpace}, UpperBound: []byte{recordSpace + 1}})
+// stretch is a range of disk keys, without end.
+type stretch struct{ start, end []byte }
+
+// span returns the identifiers of the records that a stretch may hold, if it may hold any.
+func (s stretch) span() (ids span, ok bool) {
+	return span{idOf(s.start), idOf(s.end)}, s.end[0] > metaSpace && !bytes.Equal(s.end, []byte{recordSpace})
+}
+
+// idOf returns the identifier in a disk key; below and above all records that is the first and the last one.
+func idOf(diskKey []byte) (id ring.ID) {
+	switch {
+	case diskKey[0] > recordSpace:
+		return id.Prev()
+	case diskKey[0] == recordSpace:
+		copy(id[:], diskKey[1:])
+	}
+	return id
+}
+
+// cutOut replaces what lies around a block that cannot be read by what can be read of it. It returns nil if the block is there no more.
+func (p *Pebble) cutOut(d damage) (found *stretch, kept int, err error) {
+	it, err := p.db.NewIter(&pebble.IterOptions{LowerBound: []byte{metaSpace}, UpperBound: []byte{recordSpace + 1}})
 	if err != nil {
-		return 0, found, err
+		return nil, 0, err
 	}
 	e := edges{it, max(ring.Bits-bits.Len64(uint64(max(p.tree.root.count.Load(), 1))), smallestGap)}
-	start, end, damaged := e.around([]byte(d.from))
-	if err = closeWalked(it); err != nil || !damaged {
-		return 0, found, err
+	found = e.around([]byte(d.from))
+	if err = closeWalked(it); err != nil || found == nil {
+		return nil, 0, err
+	}
+	if ids, ok := found.span(); ok {
+		if err := p.lose(ids); err != nil {
+			return nil, 0, err
+		}
 	}
 	if err := p.db.Flush(); err != nil { // most of it, before others have to wait
-		return 0, found, err
+		return nil, 0, err
 	}
 	for i := range p.stripes { // in the order of lockStripes
 		p.stripes[i].mu.Lock()
 	}
+	p.tree.recounts.Lock()
 	defer func() {
+		p.tree.recounts.Unlock()
 		for i := range p.stripes {
 			p.stripes[i].mu.Unlock()
 		}
 	}()
 	if err := p.db.Flush(); err != nil {
-		return 0, found, err
+		return nil, 0, err
 	}
-	keys, err := p.keysWithin(start, end)
+	keys, err := p.keysWithin(found.start, found.end)
 	if err != nil {
-		return 0, found, err
+		return nil, 0, err
 	}
-	found = span{ring.ID(pad(start)), ring.ID(pad(end))}
-	if err := p.lose(found); err != nil {
-		return 0, found, err
-	}
-	kept, err = p.replaceWithin(start, end, keys)
-	return kept, found, err
+	kept, err = p.replaceWithin(found.start, found.end, keys)
+	return found, kept, err
 }
 
-// pad returns the identifier in a disk key, or in the beginning of one.
-func pad(diskKey []byte) []byte {
-	if diskKey[0] > recordSpace {
-		return bytes.Repeat([]byte{0xff}, len(ring.ID{}))
-	}
-	return append(bytes.Clone(diskKey[1:]), make([]byte, len(ring.ID{}))...)[:len(ring.ID{})]
-}
-
-// edges finds out where a block that cannot be read begins and ends. An iterator that comes from the left meets it right behind the last record of its table that can be
-// read, and one from the right before the first one, or, as it looks a record ahead, before the second: there, the table can be cut.
+// edges finds out where a block that cannot be read begins and ends. An iterator that comes from the left meets it right behind the last key of its table that can be
+// read, and one from the right before the first one, or, as it looks a key ahead, before the second: there, the table can be cut.
 type edges struct {
 	it  *pebble.Iterator
 	gap int // two records are about 2^gap apart
 }
 
-// around returns the disk keys between which a block cannot be read that an iterator met right behind the record before from. The first one is that of a record that can be
-// read, if there is one. Each attempt to read the block takes 100 ms, so those to get around it go ever farther.
-func (e edges) around(from []byte) (start, end []byte, damaged bool) {
-	start, end = []byte{recordSpace}, []byte{recordSpace + 1}
-	for k := e.gap; len(start) == 1; k++ {
-		target, at := ring.ID{}, ring.ID(pad(from))
-		if k < ring.Bits && ring.PowerOfTwo(k).Less(at) {
-			target = ring.Distance(ring.PowerOfTwo(k), at)
-		}
-		for ok := e.it.SeekGE(appendDiskKey(nil, target, nil)); ok; ok = e.it.Next() {
-			if bytes.Compare(e.it.Key(), from) >= 0 {
-				return nil, nil, false // it is there no more
-			}
-			start = append(start[:0], e.it.Key()...)
-		}
-		if e.it.Error() == nil {
-			return nil, nil, false
-		}
-		if target.IsZero() {
-			break // there is nothing before it
-		}
+// around returns where a block lies that an iterator met right behind the key before from. It begins with a key that can be read, if there is one. Each attempt to read the block takes
+// 100 ms, so those to get around it go ever farther.
+func (e edges) around(from []byte) *stretch {
+	start := e.before(from)
+	if start == nil {
+		return nil
 	}
-	ok, at := false, ring.ID(pad(from))
-	for k := e.gap; k < ring.Bits && !ok; k++ {
-		target := at.Add(ring.PowerOfTwo(k))
-		if target.Less(at) {
-			break
-		}
-		if ok = e.it.SeekGE(appendDiskKey(nil, target, nil)); !ok && e.it.Error() == nil {
-			break
-		}
-	}
+	ok := e.seekBehind(idOf(from))
 	if !ok {
 		ok = e.it.Last()
 	}
+	end := []byte{recordSpace + 1}
 	for ; ok; ok = e.it.Prev() {
 		if bytes.Compare(e.it.Key(), start) <= 0 {
-			return nil, nil, false
+			return nil
 		}
 		end = append(end[:0], e.it.Key()...)
 	}
-	return start, end, e.it.Error() != nil
+	if e.it.Error() == nil {
+		return nil
+	}
+	return &stretch{start, end}
+}
+
+// before returns the last key that can be read before the block, or what lies before all keys; nil if there is no such block any more.
+func (e edges) before(from []byte) (start []byte) {
+	for k := e.gap; ; k++ {
+		target := []byte{metaSpace}
+		if at := idOf(from); k < ring.Bits && ring.PowerOfTwo(k).Less(at) {
+			target = appendDiskKey(nil, ring.Distance(ring.PowerOfTwo(k), at), nil)
+		}
+		for ok := e.it.SeekGE(target); ok; ok = e.it.Next() {
+			if bytes.Compare(e.it.Key(), from) >= 0 {
+				return nil
+			}
+			start = append(start[:0], e.it.Key()...)
+		}
+		switch {
+		case e.it.Error() == nil:
+			return nil
+		case start != nil:
+			return start
+		case len(target) == 1:
+			return target // there is nothing before it
+		}
+	}
+}
+
+// seekBehind moves the iterator behind the block; it reports false if there is nothing.
+func (e edges) seekBehind(at ring.ID) bool {
+	if at.IsZero() && e.it.SeekGE([]byte{recordSpace}) {
+		return true
+	}
+	for k := e.gap; k < ring.Bits; k++ {
+		target := at.Add(ring.PowerOfTwo(k))
+		if target.Less(at) {
+			return false
+		}
+		if ok := e.it.SeekGE(appendDiskKey(nil, target, nil)); ok || e.it.Error() == nil {
+			return ok
+		}
+	}
+	return false
 }
 
 // keysWithin returns the keys of all tables in a stretch, as far as they can be read, and checks that the tables can be cut at its ends: Pebble does not, and would

@@ -112,6 +112,7 @@ func (p *Pebble) openIndex() error {
 	switch err := p.countIndex(); {
 	case errors.Is(err, pebble.ErrNotFound):
 	case isCorrupt(err):
+		p.tree.askSalvage(damage{from: string([]byte{recordSpace}), block: true})
 		p.opts.Log.Error().Err(err).Str("dir", p.dir).Msg("the index of tombstones is damaged: it is made anew from the records")
 	default:
 		return err

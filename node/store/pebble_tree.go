@@ -159,6 +159,7 @@ func (p *Pebble) openTree() error {
 	case known:
 		return nil
 	case errors.Is(err, errTree), isCorrupt(err):
+		p.tree.askSalvage(damage{from: string([]byte{recordSpace}), block: true}) // if it is one: somewhere before the records
 		p.opts.Log.Error().Err(err).Str("dir", p.dir).Msg("the hash tree is damaged: it is made anew from the records")
 	case err != nil:
 		return err
