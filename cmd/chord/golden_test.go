@@ -25,9 +25,10 @@ import (
 
 // TestGolden runs command lines against a fake ring and compares everything that they print. Directives:
 //
-//	chord [stdin=TEXT] [tty]   input: one command line, words split at blanks, '...' and $'...' as in a shell
+//	chord [stdin=TEXT] [from=FILE] [tty]   input: one command line, words split at blanks, '...' and $'...' as in a shell
 //	env NAME=VALUE ...         for the rest of the file; NAME= unsets
 //	fail NAME                  how the ring fails from here on; none heals it
+//	fail-key KEY NAME          how operations on one key fail from here on
 //	behind                     the process that status asks repairs
 //	dead n=N                    the process that status asks hears that so many others are dead
 //	file NAME                  input: contents of a file in the working directory
@@ -44,18 +45,23 @@ func TestGolden(t *testing.T) {
 		w.admin.status = *testStatus()
 		w.admin.trace = *testWireTrace()
 		w.admin.repaired = testRepaired()
+		failures := make(map[string]error) // by key
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			return golden(t, w, d)
+			return golden(t, w, failures, d)
 		})
 	})
 }
 
-func golden(t *testing.T, w *world, d *datadriven.TestData) string {
+func golden(t *testing.T, w *world, failures map[string]error, d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "chord":
 		stdin := ""
 		d.MaybeScanArgs(t, "stdin", &stdin)
 		w.stdin = strings.NewReader(strings.ReplaceAll(stdin, `\n`, "\n"))
+		if from := ""; d.HasArg("from") {
+			d.ScanArgs(t, "from", &from)
+			w.stdin = strings.NewReader(readText(t, filepath.Clean(from)))
+		}
 		w.stdinTTY, w.stdoutTTY = d.HasArg("tty"), d.HasArg("tty")
 		code := w.chord(t, splitWords(t, d.Input)...)
 		return transcript(code, w.out.Bytes(), w.err.Bytes())
@@ -76,6 +82,10 @@ func golden(t *testing.T, w *world, d *datadriven.TestData) string {
 		case "refused", "refused-lookup":
 			w.nobody = []string{testServer}
 		}
+		return ""
+	case "fail-key":
+		failures[d.CmdArgs[0].Key] = goldenFailures[d.CmdArgs[1].Key]
+		w.ring.fail = func(op node.Op, _ int) error { return failures[string(op.Key)] }
 		return ""
 	case "behind":
 		w.admin.status.Repair = &chordv1.RepairStatus{Behind: 3, Comparing: 2, Waiting: 1, Moved: 12000, Bytes: 2 << 20, Left: 34000, LeftMs: 8400}

@@ -271,6 +271,33 @@ func TestRealWatch(t *testing.T) {
 	}
 }
 
+// TestRealMany: a batch through any process, of more keys than are sent together, and again when the owner of some of them has died.
+func TestRealMany(t *testing.T) {
+	processes := startRing(t, 4)
+	a, out, errs := realApp(processes[1])
+	var pairs, keys strings.Builder
+	const many = 1000
+	for i := range many {
+		fmt.Fprintf(&pairs, "key-%d\tvalue \\x00\\xff %d\n", i, i)
+		fmt.Fprintf(&keys, "key-%d\n", i)
+	}
+	a.stdin = strings.NewReader(pairs.String())
+	if code := a.run(t.Context(), []string{"mput", "-"}); code != cli.ExitOK || out.String() != "ok: 1,000 keys\n" {
+		t.Fatalf("mput: exit code %d: %s%s", code, out, errs)
+	}
+	processes[3].stop()
+	out.Reset()
+	a.stdin = strings.NewReader(keys.String() + "missing\n")
+	if code := a.run(t.Context(), []string{"mget", "-"}); code != cli.ExitNotFound || out.String() != pairs.String() {
+		t.Errorf("mget: exit code %d, %d bytes, want %d: %s", code, out.Len(), pairs.Len(), errs)
+	}
+	a.stdin = strings.NewReader(keys.String())
+	if code := a.run(t.Context(), []string{"mdel", "-", "-q"}); code != cli.ExitOK {
+		t.Errorf("mdel: exit code %d: %s", code, errs)
+	}
+	runReal(t, cli.ExitNotFound, processes[:1], "mget", "key-1", "key-999")
+}
+
 // TestRealImportSurvivesDeath: of four processes one dies in the middle of an import; no line is lost, and the export has every key
 // once.
 func TestRealImportSurvivesDeath(t *testing.T) {

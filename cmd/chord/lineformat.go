@@ -62,13 +62,26 @@ func detectFormat(line []byte) (lineFormat, error) {
 func (f lineFormat) parse(line []byte) (pair, error) {
 	switch f {
 	case formatJSON:
-		return parseJSONLine(line)
+		return parseJSONLine(line, true)
 	case formatTSV:
 		return parseTSVLine(line)
 	case formatKeys:
 		return pair{key: bytes.Clone(line), value: []byte{}}, nil
 	}
 	panic("chord: cannot parse lines of format " + string(f))
+}
+
+// parseKey is parse for lines of which the key alone counts, and the rest may be missing.
+func (f lineFormat) parseKey(line []byte) (pair, error) {
+	switch f {
+	case formatJSON:
+		return parseJSONLine(line, false)
+	case formatTSV:
+		k, _, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\r")), []byte("\t"))
+		key, err := unescape(k)
+		return pair{key: key}, err
+	}
+	return f.parse(line)
 }
 
 // appendLine appends a line with its line end.
@@ -94,7 +107,7 @@ func (f lineFormat) appendLine(dst []byte, p pair) []byte {
 	panic("chord: cannot write lines of format " + string(f))
 }
 
-func parseJSONLine(line []byte) (pair, error) {
+func parseJSONLine(line []byte, wantValue bool) (pair, error) {
 	// encoding/json would quietly turn what is not UTF-8 into U+FFFD, and store another key than the file says.
 	if !utf8.Valid(line) {
 		return pair{}, errors.New("JSON must be UTF-8: use key_base64 or value_base64 for other bytes")
@@ -107,9 +120,11 @@ func parseJSONLine(line []byte) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	value, err := oneOf("value", j.Value, j.ValueBase64)
-	if err != nil {
-		return pair{}, err
+	var value []byte
+	if wantValue {
+		if value, err = oneOf("value", j.Value, j.ValueBase64); err != nil {
+			return pair{}, err
+		}
 	}
 	if replaced(line, key) || replaced(line, value) {
 		return pair{}, errors.New(`half a surrogate pair (\ud800 to \udfff) is no character: use key_base64 or value_base64`)

@@ -80,7 +80,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	add(groupData, newPut(a), newGet(a), newDel(a), newWatch(a), newCas(a), newIncr(a), newDecr(a), newAppend(a), newPrepend(a))
 	add(groupRing, newLookup(a), newRing(a), newStatus(a))
-	add(groupBulk, newImport(a), newExport(a))
+	add(groupBulk, newMGet(a), newMPut(a), newMDel(a), newImport(a), newExport(a))
 	add(groupMeasure, newBench(a))
 	add(groupOperate, newRepair(a), newBackup(a), newDrain(a), newLeave(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupOperate)
