@@ -70,6 +70,7 @@ const (
 	NotNumber                     // its value is no decimal integer of 64 bits
 	Overflow                      // the sum would be none
 	Earlier                       // the condition did not hold when the request came for the first time
+	Chunked                       // its value is kept in blocks, and this operation needs all of it
 )
 
 // ConditionError is an ErrCondition that says what is there instead. As many replicas as a read asks have it by the time that the error is returned.
@@ -91,6 +92,8 @@ func (e *ConditionError) Error() string {
 		return fmt.Sprintf("%v: the value, version %v, is no integer of 64 bits", ErrCondition, e.Version)
 	case Overflow:
 		return fmt.Sprintf("%v: the sum does not fit into 64 bits; the value has version %v", ErrCondition, e.Version)
+	case Chunked:
+		return fmt.Sprintf("%v: the value, version %v, is a large one that is kept in blocks", ErrCondition, e.Version)
 	}
 	return fmt.Sprintf("%v when the request came first; the key has version %v now", ErrCondition, e.Version)
 }

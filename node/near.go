@@ -19,7 +19,7 @@ import (
 
 // readNear reads a key from its replicas. ok is false if that has come to no result, and the owner has to read.
 func (p *Process) readNear(ctx context.Context, op *Op, id ring.ID) (r Result, ok bool) {
-	n := nearRead{p: p, key: op.Key, group: p.presumed(id)}
+	n := nearRead{p: p, key: op.Key, bare: op.Bare, group: p.presumed(id)}
 	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, n.group)
 	switch {
 	case err != nil || len(n.group) < p.cfg.Replicas || len(n.group) == 1:
@@ -68,6 +68,7 @@ func (p *Process) vouch(w *Want) ring.Arc {
 type nearRead struct {
 	p      *Process
 	key    []byte
+	bare   bool       // the value is not wanted
 	group  []ring.Ref // presumed
 	result Result
 	ok     bool // there is a result
@@ -179,6 +180,9 @@ func (n *nearRead) finish(r Record, answers int) {
 	}
 	n.ok, n.result.Version, n.result.Acks = true, r.Version, answers
 	if n.result.Found = exists && !r.Tombstone; n.result.Found {
-		n.result.Value = r.Value
+		n.result.Manifest = r.Manifest
+		if !n.bare {
+			n.result.Value = r.Value
+		}
 	}
 }

@@ -17,10 +17,11 @@ const (
 	OpIncrement // the value is a decimal integer, to which Op.Add is added; it counts from Op.Initial if the key has none
 	OpAppend    // Op.Value goes behind the value, if there is one
 	OpPrepend   // Op.Value goes before it
+	OpManifest  // a put whose value is the manifest of a large value: see Record.Manifest
 )
 
 func (k Kind) String() string {
-	names := [...]string{"invalid", "get", "put", "delete", "increment", "append", "prepend"}
+	names := [...]string{"invalid", "get", "put", "delete", "increment", "append", "prepend", "put manifest"}
 	if int(k) >= len(names) {
 		return names[0]
 	}
@@ -70,10 +71,11 @@ func ParseLevel(s string) (Level, error) {
 type Op struct {
 	Kind    Kind
 	Key     []byte
-	Value   []byte // of a put, append or prepend
+	Value   []byte // of a put, append or prepend, or a manifest
 	Level   Level
 	Request RequestID // of a write; zero if it will not be repeated
 	Retry   bool      // the operation was sent before: look whether it took effect
+	Bare    bool      // of a get: everything but the value
 
 	If      Condition // of a write
 	Version Version   // of IfVersion
@@ -90,10 +92,13 @@ func (o *Op) Conditional() bool { return o.Kind > OpDelete || o.If != Always }
 // Result is the outcome of an Op that succeeded.
 type Result struct {
 	Found   bool    // get: the key has a value. Of a write: it had one before, as far as its owner knew
-	Value   []byte  // of a get
+	Value   []byte  // of a get that is not Bare
 	Number  int64   // of an increment: the value afterwards; of an append or prepend: the bytes of the value afterwards
 	Version Version // of the value found, or given to the write
 	Acks    int     // replicas, the owner's included, that answered (a read) or have the write durably (a write)
+
+	Manifest bool   // get: the value is a manifest
+	Replaced []byte // of a write: the manifest that it took the place of, if it did so now and not at an earlier attempt
 
 	// Owner and Arc say who served the operation and what else it owns, so that a client can go there directly next time.
 	Owner ring.Ref

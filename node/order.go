@@ -138,7 +138,7 @@ func (w *write) decide(latest Record) error {
 		w.record = latest
 		return err
 	}
-	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request, History: latest.History}
+	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request, History: latest.History, Manifest: w.Kind == OpManifest}
 	w.answer = outcome{Request: w.Request, Existed: latest.exists()}
 	if err := w.met(&latest); err != nil {
 		return err
@@ -154,6 +154,9 @@ func (w *write) decide(latest Record) error {
 	}
 	if w.doubt {
 		w.record.History = w.record.History.doubtful()
+	}
+	if latest.Manifest { // it was not made without a History, so whatever takes its place goes this way
+		w.replaced = latest.Value
 	}
 	if w.Conditional() || latest.History != "" {
 		w.record.History = w.record.History.with(w.answer)
@@ -204,8 +207,11 @@ func (o *Op) met(latest *Record) error {
 
 // combine returns the value that an operation leaves, and Result.Number.
 func (o *Op) combine(latest *Record) (value []byte, number int64, err error) {
+	if latest.Manifest && (o.Kind == OpIncrement || o.Kind == OpAppend || o.Kind == OpPrepend) {
+		return nil, 0, conflict(Chunked, latest)
+	}
 	switch o.Kind {
-	case OpPut:
+	case OpPut, OpManifest:
 		return o.Value, 0, nil
 	case OpIncrement:
 		if number, err = o.add(latest); err != nil {

@@ -124,7 +124,10 @@ func (q *quorumRead) finish(need int) (Result, error) {
 	}
 	r := Result{Version: newest.Version, Acks: len(q.answers)}
 	if r.Found = newest.exists(); r.Found {
-		r.Value = newest.Value
+		r.Manifest = newest.Manifest
+		if !q.Bare {
+			r.Value = newest.Value
+		}
 	}
 	return r, nil
 }

@@ -58,6 +58,7 @@ type Record struct {
 	Tombstone bool      // the write was a delete
 	Request   RequestID // the write that made this version
 	History   History   // of the conditional operations up to this version
+	Manifest  bool      // Value is not the user's, but says where that is: only OpManifest makes such a record, whatever the bytes of other values
 }
 
 // ID returns the key's place on the ring.

@@ -97,7 +97,7 @@ func (p *Process) hint(id ring.ID) ring.Ref {
 // validate checks an operation against the limits.
 func (p *Process) validate(op *Op) error {
 	switch {
-	case op.Kind < OpGet || op.Kind > OpPrepend:
+	case op.Kind < OpGet || op.Kind > OpManifest:
 		return fmt.Errorf("%w: operation %d", ErrInvalid, op.Kind)
 	case op.If > IfVersion || op.If != Always && op.reads() || op.If == IfAbsent && op.Kind == OpDelete:
 		return fmt.Errorf("%w: a %v %v", ErrInvalid, op.Kind, op.If)

@@ -50,12 +50,13 @@ func (b *batch) write() {
 // write is a write on its way.
 type write struct {
 	*owned
-	record Record
-	was    Record  // what the record takes the place of; of a plain write
-	above  Version // of another process, which overtook an earlier round; the record's must be above
-	known  bool    // the request has taken effect before: the record is of that time, or a later one
-	answer outcome
-	enough bool // the round is over: as many have it as are needed
+	record   Record
+	was      Record  // what the record takes the place of; of a plain write
+	above    Version // of another process, which overtook an earlier round; the record's must be above
+	known    bool    // the request has taken effect before: the record is of that time, or a later one
+	answer   outcome
+	replaced []byte // the manifest that the record takes the place of
+	enough   bool   // the round is over: as many have it as are needed
 	round
 
 	entered   bool // the lane of the key, as a plain write
@@ -294,7 +295,7 @@ func (b *batch) count(w *write, replica ring.Ref, a stored, need int) {
 	overwritten := w.known && !w.Conditional() || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
 	w.add(replica, w.record, a.version, a.err, overwritten)
 	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
-		b.settle(w.owned, Result{Found: w.answer.Existed, Number: w.answer.Number, Version: w.answer.Version, Acks: w.acks}, nil)
+		b.settle(w.owned, Result{Found: w.answer.Existed, Number: w.answer.Number, Version: w.answer.Version, Acks: w.acks, Replaced: w.replaced}, nil)
 	}
 }
 

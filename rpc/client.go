@@ -117,7 +117,7 @@ func (c *Client) check(ctx context.Context, a *attempts) error {
 		return a.failed(fmt.Errorf("%w: %s", node.ErrInvalid, fmt.Sprintf(format, args...)), false)
 	}
 	switch op := a.op; {
-	case op.Kind < node.OpGet || op.Kind > node.OpPrepend:
+	case op.Kind < node.OpGet || op.Kind > node.OpManifest:
 		return bad("operation %d", op.Kind)
 	case op.Level > node.LevelAll:
 		return bad("consistency level %d", op.Level)

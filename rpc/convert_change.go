@@ -15,6 +15,7 @@ var changeKinds = [...]node.Kind{
 	chordv1.ChangeKind_CHANGE_KIND_INCREMENT: node.OpIncrement,
 	chordv1.ChangeKind_CHANGE_KIND_APPEND:    node.OpAppend,
 	chordv1.ChangeKind_CHANGE_KIND_PREPEND:   node.OpPrepend,
+	chordv1.ChangeKind_CHANGE_KIND_MANIFEST:  node.OpManifest,
 }
 
 func changeRequest(op node.Op, direct bool) *chordv1.ChangeRequest {
@@ -46,7 +47,7 @@ func changeFromProto(m *chordv1.ChangeRequest) (node.Op, error) {
 		Kind: changeKinds[m.GetKind()], Key: m.GetKey(), Value: m.GetValue(), Level: level, Request: request, Retry: m.GetRetry(),
 		If: node.Condition(m.GetCondition()), Version: versionFromProto(m.GetVersion()), Add: m.GetAdd(), Initial: m.GetInitial(),
 	}
-	if op.Kind == node.OpPut {
+	if op.Kind == node.OpPut || op.Kind == node.OpManifest {
 		op.Value = valueFromProto(op.Value, true)
 	}
 	if err == nil && !op.Conditional() {
@@ -58,6 +59,7 @@ func changeFromProto(m *chordv1.ChangeRequest) (node.Op, error) {
 func changeToProto(r node.Result, direct bool) *chordv1.ChangeResponse {
 	return &chordv1.ChangeResponse{
 		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct), Number: r.Number,
+		Replaced: r.Replaced,
 	}
 }
 

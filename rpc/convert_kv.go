@@ -79,6 +79,7 @@ func (m *recordMessage) set(r *node.Record) *chordv1.Record {
 	if r.History != "" {
 		m.record.History = []byte(r.History)
 	}
+	m.record.Manifest = r.Manifest
 	return &m.record
 }
 
@@ -89,6 +90,9 @@ func recordFromProto(m *chordv1.Record) (node.Record, error) {
 	if err := checkWireKey("record.key", m.Key); err != nil {
 		return node.Record{}, err
 	}
+	if m.Tombstone && m.Manifest {
+		return node.Record{}, badField("record.manifest", "a tombstone")
+	}
 	if m.Tombstone && len(m.Value) > 0 {
 		return node.Record{}, badField("record.value", "%d bytes in a tombstone", len(m.Value))
 	}
@@ -98,6 +102,7 @@ func recordFromProto(m *chordv1.Record) (node.Record, error) {
 	}
 	r := node.Record{
 		Key: m.Key, Value: m.Value, Version: versionFromProto(m.Version), Tombstone: m.Tombstone, Request: request, History: node.History(m.History),
+		Manifest: m.Manifest,
 	}
 	if err := r.History.Check(); err != nil {
 		return node.Record{}, badField("record.history", "%v", err)

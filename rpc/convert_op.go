@@ -46,7 +46,7 @@ func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
 			op   chordv1.OpCall_Get
 			get  chordv1.GetRequest
 		}{}
-		m.get.Key, m.get.Level, m.get.Direct = op.Key, levelToProto(op.Level), direct
+		m.get.Key, m.get.Level, m.get.Direct, m.get.Bare = op.Key, levelToProto(op.Level), direct, op.Bare
 		m.op.Get = &m.get
 		m.call.TimeoutMs, m.call.Op = timeoutMillis, &m.op
 		return &m.call
@@ -91,7 +91,7 @@ func opFromProto(call *chordv1.OpCall) (op node.Op, direct bool, err error) {
 
 func getFromProto(m *chordv1.GetRequest) (node.Op, error) {
 	level, err := levelFromProto(m.GetLevel())
-	return node.Op{Kind: node.OpGet, Key: m.GetKey(), Level: level}, err
+	return node.Op{Kind: node.OpGet, Key: m.GetKey(), Level: level, Bare: m.GetBare()}, err
 }
 
 func putFromProto(m *chordv1.PutRequest) (node.Op, error) {
@@ -119,7 +119,7 @@ func getToProto(r node.Result, direct bool) *chordv1.GetResponse {
 }
 
 func setGet(m *chordv1.GetResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.GetResponse {
-	m.Found, m.Value, m.Version = r.Found, r.Value, setVersion(v, r.Version)
+	m.Found, m.Value, m.Version, m.Manifest = r.Found, r.Value, setVersion(v, r.Version), r.Manifest
 	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
 	return m
 }
@@ -130,13 +130,13 @@ func putToProto(r node.Result, direct bool) *chordv1.PutResponse {
 
 func setPut(m *chordv1.PutResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.PutResponse {
 	m.Existed, m.Version = r.Found, setVersion(v, r.Version)
-	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
+	m.Acks, m.Served, m.Replaced = uint32(r.Acks), servedToProto(r, direct), r.Replaced
 	return m
 }
 
 func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
 	return &chordv1.DeleteResponse{
-		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct),
+		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct), Replaced: r.Replaced,
 	}
 }
 
@@ -182,15 +182,15 @@ func resultFromProto(addr string, op *node.Op, reply *chordv1.OpReply) (node.Res
 		}
 	case *chordv1.OpReply_Put:
 		if op.Kind == node.OpPut && !op.Conditional() {
-			return writeResult(addr, m.Put.GetExisted(), m.Put.GetVersion(), m.Put.GetAcks(), m.Put.GetServed())
+			return writeResult(addr, m.Put)
 		}
 	case *chordv1.OpReply_Delete:
 		if op.Kind == node.OpDelete && !op.Conditional() {
-			return writeResult(addr, m.Delete.GetExisted(), m.Delete.GetVersion(), m.Delete.GetAcks(), m.Delete.GetServed())
+			return writeResult(addr, m.Delete)
 		}
 	case *chordv1.OpReply_Change:
 		if op.Conditional() {
-			r, err := writeResult(addr, m.Change.GetExisted(), m.Change.GetVersion(), m.Change.GetAcks(), m.Change.GetServed())
+			r, err := writeResult(addr, m.Change)
 			r.Number = m.Change.GetNumber()
 			return r, err
 		}
@@ -205,14 +205,25 @@ func getResult(addr string, m *chordv1.GetResponse) (node.Result, error) {
 	}
 	return node.Result{
 		Found: m.GetFound(), Value: valueFromProto(m.GetValue(), m.GetFound()), Version: versionFromProto(m.GetVersion()),
-		Acks: int(m.GetAcks()), Owner: owner, Arc: arc,
+		Acks: int(m.GetAcks()), Manifest: m.GetManifest(), Owner: owner, Arc: arc,
 	}, nil
 }
 
-func writeResult(addr string, existed bool, v *chordv1.Version, acks uint32, served *chordv1.Served) (node.Result, error) {
-	owner, arc, err := servedFromProto(served)
+// written is what the replies to all writes have in common.
+type written interface {
+	GetExisted() bool
+	GetVersion() *chordv1.Version
+	GetAcks() uint32
+	GetServed() *chordv1.Served
+	GetReplaced() []byte
+}
+
+func writeResult(addr string, m written) (node.Result, error) {
+	owner, arc, err := servedFromProto(m.GetServed())
 	if err != nil {
 		return node.Result{}, malformed(addr, err)
 	}
-	return node.Result{Found: existed, Version: versionFromProto(v), Acks: int(acks), Owner: owner, Arc: arc}, nil
+	return node.Result{
+		Found: m.GetExisted(), Version: versionFromProto(m.GetVersion()), Acks: int(m.GetAcks()), Replaced: m.GetReplaced(), Owner: owner, Arc: arc,
+	}, nil
 }

@@ -82,14 +82,17 @@ func (g generator) record() node.Record {
 	}
 	if g.IntN(3) == 0 {
 		r.History = "\x01" + node.History(g.bytes(41*g.IntN(17)))
+		r.Manifest = !r.Tombstone && g.IntN(2) == 0
 	}
 	return r
 }
 
 func (g generator) op() node.Op {
-	op := node.Op{Kind: node.Kind(1 + g.IntN(6)), Key: g.bytes(1 + g.IntN(9)), Level: node.Level(g.IntN(3))}
+	op := node.Op{Kind: node.Kind(1 + g.IntN(7)), Key: g.bytes(1 + g.IntN(9)), Level: node.Level(g.IntN(3))}
 	switch op.Kind {
-	case node.OpPut:
+	case node.OpGet:
+		op.Bare = g.IntN(2) == 0
+	case node.OpPut, node.OpManifest:
 		op.Value = g.bytes(g.IntN(3))
 	case node.OpAppend, node.OpPrepend:
 		op.Value = g.bytes(1 + g.IntN(3))
@@ -109,7 +112,10 @@ func (g generator) op() node.Op {
 func (g generator) result(op node.Op) node.Result {
 	r := node.Result{Found: g.IntN(2) == 0, Version: g.version(), Acks: g.IntN(4)}
 	if op.Kind == node.OpGet && r.Found {
-		r.Value = g.bytes(g.IntN(2) * 5)
+		r.Value, r.Manifest = g.bytes(g.IntN(2)*5), g.IntN(2) == 0
+	}
+	if op.Kind != node.OpGet && g.IntN(2) == 0 {
+		r.Replaced = g.bytes(5)
 	}
 	if op.Conditional() {
 		r.Number = int64(g.Uint64() | 1)
@@ -237,7 +243,7 @@ func TestConvertRefuses(t *testing.T) {
 		"level: -1 is not":       op(&chordv1.OpCall{Op: &chordv1.OpCall_Put{Put: &chordv1.PutRequest{Level: -1}}}),
 		"request: want 16 bytes": op(&chordv1.OpCall{Op: &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{Request: id}}}),
 		"kind: 0 is no kind":     change(&chordv1.ChangeRequest{}),
-		"kind: 6 is no kind":     change(&chordv1.ChangeRequest{Kind: 6}),
+		"kind: 7 is no kind":     change(&chordv1.ChangeRequest{Kind: 7}),
 		"condition: 4 is no":     change(&chordv1.ChangeRequest{Kind: 1, Condition: 4}),
 		"condition: missing":     change(&chordv1.ChangeRequest{Kind: 1}),
 		"record.history: inval":  second(recordFromProto(&chordv1.Record{Key: id, Version: versionToProto(node.Version{Time: 1}), History: id})),

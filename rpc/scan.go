@@ -16,17 +16,22 @@ import (
 
 // ScanOptions are the settings of a scan. The zero value of a field means its default.
 type ScanOptions struct {
-	Level       node.Level         // at which the values are read; node.LevelQuorum
-	Page        int                // keys that are listed at a time; 512, at most 1024
-	Concurrency int                // values that are read at a time, and at most held in memory; 64
-	Patience    time.Duration      // without getting on, before the scan fails; 30 s
-	Progress    func(done float64) // called after each page with the part of the arc that is done, 0 to 1
+	Level       node.Level            // at which the values are read; node.LevelQuorum
+	Page        int                   // keys that are listed at a time; 512, at most 1024
+	Concurrency int                   // values that are read at a time, and at most held in memory; 64
+	Patience    time.Duration         // without getting on, before the scan fails; 30 s
+	Bare        bool                  // leave the values out: they are not read
+	Only        func(key []byte) bool // keys that are wanted; all
+	Progress    func(done float64)    // called after each page with the part of the arc that is done, 0 to 1
 }
 
 func (o ScanOptions) withDefaults() ScanOptions {
 	o.Page = min(cmp.Or(o.Page, 512), maxPage)
 	o.Concurrency = cmp.Or(o.Concurrency, 64)
 	o.Patience = cmp.Or(o.Patience, 30*time.Second)
+	if o.Only == nil {
+		o.Only = func([]byte) bool { return true }
+	}
 	if o.Progress == nil {
 		o.Progress = func(float64) {}
 	}
@@ -260,8 +265,12 @@ func (s *scan) deliver(ctx context.Context, keys [][]byte) error {
 		key, to := keys[next], make(chan answer, 1)
 		answers[next] = to
 		next++
+		if !s.opts.Only(key) {
+			to <- answer{}
+			return
+		}
 		tasks.Go(func() {
-			r, err := s.c.Get(ctx, key, s.opts.Level)
+			r, err := s.c.Do(ctx, node.Op{Kind: node.OpGet, Key: key, Level: s.opts.Level, Bare: s.opts.Bare})
 			to <- answer{r, err}
 		})
 	}

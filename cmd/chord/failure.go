@@ -144,6 +144,8 @@ func hintCondition(e *node.ConditionError) string {
 		return "To create the key, use --create."
 	case node.Changed, node.Earlier:
 		return `Read the key with "chord get -o json", and decide again by its version.`
+	case node.Chunked:
+		return `Put the whole new value: "chord put" takes its place, whatever its size.`
 	case node.NotNumber:
 		return fmt.Sprintf(`To start counting over this value, use "chord put --if-version %v".`, e.Version)
 	}

@@ -31,6 +31,7 @@ const (
 	recordFormat   byte = 1
 	historyFormat  byte = 2
 	flagTombstone  byte = 1 << 0
+	flagManifest   byte = 1 << 1
 	headerBytes         = 2 + 8 + 8 + 16
 	lengthBytes         = 2
 	checksumBytes       = 4
@@ -65,7 +66,10 @@ func encodedBytes(r *node.Record) int {
 func encodeRecord(dst, diskKey []byte, r *node.Record) {
 	dst[0], dst[1] = recordFormat, 0
 	if r.Tombstone {
-		dst[1] = flagTombstone
+		dst[1] |= flagTombstone
+	}
+	if r.Manifest {
+		dst[1] |= flagManifest
 	}
 	binary.BigEndian.PutUint64(dst[2:], r.Version.Time)
 	binary.BigEndian.PutUint64(dst[10:], r.Version.Origin)
@@ -122,7 +126,7 @@ func decodeParts(diskKey, raw []byte) (v node.Version, history, value []byte, er
 	default:
 		return corrupt("record format %d, want %d or %d", raw[0], recordFormat, historyFormat)
 	}
-	if raw[1]&^flagTombstone != 0 || raw[1] == flagTombstone && len(value) > 0 {
+	if raw[1]&^(flagTombstone|flagManifest) != 0 || raw[1]&flagTombstone != 0 && (raw[1] != flagTombstone || len(value) > 0) {
 		return corrupt("flags %02x with %d bytes of value", raw[1], len(value))
 	}
 	return node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}, history, value, nil
@@ -145,6 +149,7 @@ func decodeRecord(diskKey, raw []byte) (node.Record, error) {
 		Tombstone: isTombstone(raw),
 		Request:   node.RequestID(raw[18:headerBytes]),
 		History:   node.History(history),
+		Manifest:  raw[1]&flagManifest != 0,
 	}
 	if !r.Tombstone {
 		r.Value = both[len(key):]

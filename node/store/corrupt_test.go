@@ -211,6 +211,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if i >= 3 {
 			r.History = node.History("\x00" + strings.Repeat("h", 41))
 		}
+		r.Manifest = i == 1 || i == 3
 		apply(f, s, r)
 		raw, err := s.Raw(store.DiskKey(r.Key))
 		if err != nil {
@@ -241,7 +242,7 @@ func FuzzEncodeRecord(f *testing.F) {
 			history = node.History("\x00" + strings.Repeat("h", 41*int(outcomes%17)))
 		}
 		r := node.Record{
-			Key: key, Value: append([]byte{}, value...), Tombstone: deleted, History: history,
+			Key: key, Value: append([]byte{}, value...), Tombstone: deleted, History: history, Manifest: !deleted && outcomes%2 == 1,
 			Version: node.Version{Time: time, Origin: origin}, Request: node.RequestID{byte(origin), 15: byte(time)},
 		}
 		if deleted {

@@ -125,7 +125,7 @@ func TestDirIsBroughtUpToDate(t *testing.T) {
 	if err := errors.Join(was.SetFormat(1), was.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []int{1, 3} {
+	for _, want := range []int{1, 4} {
 		content, err := os.ReadFile(filepath.Join(path, "chord.json"))
 		if err != nil || !bytes.Contains(content, fmt.Appendf(nil, "\"format\": %d,", want)) {
 			t.Errorf("%v, want format %d in %s", err, want, content)
@@ -167,7 +167,7 @@ func TestDirRefuses(t *testing.T) {
 	}{
 		{"another cluster", nil, func(o *store.DirOptions) { o.Cluster = [16]byte{1} }, []string{"cluster 0500", "not 0100"}},
 		{"other vnodes", nil, func(o *store.DirOptions) { o.VNodes = 8 }, []string{"vnodes 4, not 8", "start with vnodes 4"}},
-		{"newer format", edit(`"format": 3`, `"format": 4`), nil, []string{"format 4", "newer version"}},
+		{"newer format", edit(`"format": 4`, `"format": 5`), nil, []string{"format 5", "newer version"}},
 		{"flipped digit", edit(`"incarnation": 1`, `"incarnation": 5`), nil, []string{"chord.json is damaged", "checksum"}},
 		{"cut short", edit("\"vnodes\"", "\x00"), nil, []string{"chord.json is damaged"}},
 		{"short id", edit(`"process": "`, `"process": "00`), nil, []string{"chord.json is damaged"}},

@@ -88,6 +88,7 @@ var (
 		if r.Tombstone = r.Version.Time%3 == 0; !r.Tombstone && r.Version.Time%3 == 1 {
 			r.Value = fmt.Append(nil, r.Version)
 		}
+		r.Manifest = !r.Tombstone && r.Version.Origin == 3
 		return r
 	})
 	entries = rapid.Custom(func(t *rapid.T) node.Entry {

@@ -79,6 +79,7 @@ const (
 	ChangeKind_CHANGE_KIND_INCREMENT   ChangeKind = 3 // the value is a decimal integer of 64 bits
 	ChangeKind_CHANGE_KIND_APPEND      ChangeKind = 4
 	ChangeKind_CHANGE_KIND_PREPEND     ChangeKind = 5
+	ChangeKind_CHANGE_KIND_MANIFEST    ChangeKind = 6 // a put whose value is a manifest
 )
 
 // Enum value maps for ChangeKind.
@@ -90,6 +91,7 @@ var (
 		3: "CHANGE_KIND_INCREMENT",
 		4: "CHANGE_KIND_APPEND",
 		5: "CHANGE_KIND_PREPEND",
+		6: "CHANGE_KIND_MANIFEST",
 	}
 	ChangeKind_value = map[string]int32{
 		"CHANGE_KIND_UNSPECIFIED": 0,
@@ -98,6 +100,7 @@ var (
 		"CHANGE_KIND_INCREMENT":   3,
 		"CHANGE_KIND_APPEND":      4,
 		"CHANGE_KIND_PREPEND":     5,
+		"CHANGE_KIND_MANIFEST":    6,
 	}
 )
 
@@ -186,6 +189,7 @@ type GetRequest struct {
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Level         Level                  `protobuf:"varint,2,opt,name=level,proto3,enum=chord.v1.Level" json:"level,omitempty"`
 	Direct        bool                   `protobuf:"varint,3,opt,name=direct,proto3" json:"direct,omitempty"` // do not forward: NOT_OWNER with a hint if the key is not owned here
+	Bare          bool                   `protobuf:"varint,12,opt,name=bare,proto3" json:"bare,omitempty"`    // leave the value out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +241,13 @@ func (x *GetRequest) GetLevel() Level {
 func (x *GetRequest) GetDirect() bool {
 	if x != nil {
 		return x.Direct
+	}
+	return false
+}
+
+func (x *GetRequest) GetBare() bool {
+	if x != nil {
+		return x.Bare
 	}
 	return false
 }
@@ -300,6 +311,7 @@ type GetResponse struct {
 	Version       *Version               `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,4,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,5,opt,name=served,proto3" json:"served,omitempty"`
+	Manifest      bool                   `protobuf:"varint,12,opt,name=manifest,proto3" json:"manifest,omitempty"` // the value says where the user's value is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -367,6 +379,13 @@ func (x *GetResponse) GetServed() *Served {
 		return x.Served
 	}
 	return nil
+}
+
+func (x *GetResponse) GetManifest() bool {
+	if x != nil {
+		return x.Manifest
+	}
+	return false
 }
 
 type PutRequest struct {
@@ -459,6 +478,7 @@ type PutResponse struct {
 	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
+	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -517,6 +537,13 @@ func (x *PutResponse) GetAcks() uint32 {
 func (x *PutResponse) GetServed() *Served {
 	if x != nil {
 		return x.Served
+	}
+	return nil
+}
+
+func (x *PutResponse) GetReplaced() []byte {
+	if x != nil {
+		return x.Replaced
 	}
 	return nil
 }
@@ -603,6 +630,7 @@ type DeleteResponse struct {
 	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
+	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -665,10 +693,17 @@ func (x *DeleteResponse) GetServed() *Served {
 	return nil
 }
 
+func (x *DeleteResponse) GetReplaced() []byte {
+	if x != nil {
+		return x.Replaced
+	}
+	return nil
+}
+
 type ChangeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // of a put, append or prepend
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"` // of a put, append, prepend or manifest
 	Level         Level                  `protobuf:"varint,3,opt,name=level,proto3,enum=chord.v1.Level" json:"level,omitempty"`
 	Direct        bool                   `protobuf:"varint,4,opt,name=direct,proto3" json:"direct,omitempty"`
 	Request       []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
@@ -796,6 +831,7 @@ type ChangeResponse struct {
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
 	Number        int64                  `protobuf:"zigzag64,5,opt,name=number,proto3" json:"number,omitempty"` // of an increment: the value afterwards; of an append or prepend: its length
+	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -863,6 +899,13 @@ func (x *ChangeResponse) GetNumber() int64 {
 		return x.Number
 	}
 	return 0
+}
+
+func (x *ChangeResponse) GetReplaced() []byte {
+	if x != nil {
+		return x.Replaced
+	}
+	return nil
 }
 
 // Who owns the key and what else it owns: left out of the answers to direct operations, whose sender knows.
@@ -1278,21 +1321,23 @@ var File_chord_v1_kv_proto protoreflect.FileDescriptor
 
 const file_chord_v1_kv_proto_rawDesc = "" +
 	"\n" +
-	"\x11chord/v1/kv.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"]\n" +
+	"\x11chord/v1/kv.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"q\n" +
 	"\n" +
 	"GetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
-	"\x06direct\x18\x03 \x01(\bR\x06direct\"I\n" +
+	"\x06direct\x18\x03 \x01(\bR\x06direct\x12\x12\n" +
+	"\x04bare\x18\f \x01(\bR\x04bare\"I\n" +
 	"\fWatchRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12'\n" +
-	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xa4\x01\n" +
+	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xc0\x01\n" +
 	"\vGetResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
 	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x04 \x01(\rR\x04acks\x12(\n" +
-	"\x06served\x18\x05 \x01(\v2\x10.chord.v1.ServedR\x06served\"\xa3\x01\n" +
+	"\x06served\x18\x05 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
+	"\bmanifest\x18\f \x01(\bR\bmanifest\"\xa3\x01\n" +
 	"\n" +
 	"PutRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -1300,23 +1345,25 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x05level\x18\x03 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
 	"\x06direct\x18\x04 \x01(\bR\x06direct\x12\x18\n" +
 	"\arequest\x18\x05 \x01(\fR\arequest\x12\x14\n" +
-	"\x05retry\x18\x06 \x01(\bR\x05retry\"\x92\x01\n" +
+	"\x05retry\x18\x06 \x01(\bR\x05retry\"\xae\x01\n" +
 	"\vPutResponse\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
-	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\"\x90\x01\n" +
+	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
+	"\breplaced\x18\f \x01(\fR\breplaced\"\x90\x01\n" +
 	"\rDeleteRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
 	"\x06direct\x18\x03 \x01(\bR\x06direct\x12\x18\n" +
 	"\arequest\x18\x04 \x01(\fR\arequest\x12\x14\n" +
-	"\x05retry\x18\x05 \x01(\bR\x05retry\"\x95\x01\n" +
+	"\x05retry\x18\x05 \x01(\bR\x05retry\"\xb1\x01\n" +
 	"\x0eDeleteResponse\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
-	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\"\xdc\x02\n" +
+	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
+	"\breplaced\x18\f \x01(\fR\breplaced\"\xdc\x02\n" +
 	"\rChangeRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12%\n" +
@@ -1329,13 +1376,14 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x10\n" +
 	"\x03add\x18\n" +
 	" \x01(\x12R\x03add\x12\x18\n" +
-	"\ainitial\x18\v \x01(\x12R\ainitial\"\xad\x01\n" +
+	"\ainitial\x18\v \x01(\x12R\ainitial\"\xc9\x01\n" +
 	"\x0eChangeResponse\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
 	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x12R\x06number\"N\n" +
+	"\x06number\x18\x05 \x01(\x12R\x06number\x12\x1a\n" +
+	"\breplaced\x18\f \x01(\fR\breplaced\"N\n" +
 	"\x06Served\x12#\n" +
 	"\x05owner\x18\x01 \x01(\v2\r.chord.v1.RefR\x05owner\x12\x1f\n" +
 	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xf9\x01\n" +
@@ -1363,7 +1411,7 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x05Level\x12\x10\n" +
 	"\fLEVEL_QUORUM\x10\x00\x12\r\n" +
 	"\tLEVEL_ONE\x10\x01\x12\r\n" +
-	"\tLEVEL_ALL\x10\x02*\xa2\x01\n" +
+	"\tLEVEL_ALL\x10\x02*\xbc\x01\n" +
 	"\n" +
 	"ChangeKind\x12\x1b\n" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -1371,7 +1419,8 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x12CHANGE_KIND_DELETE\x10\x02\x12\x19\n" +
 	"\x15CHANGE_KIND_INCREMENT\x10\x03\x12\x16\n" +
 	"\x12CHANGE_KIND_APPEND\x10\x04\x12\x17\n" +
-	"\x13CHANGE_KIND_PREPEND\x10\x05*n\n" +
+	"\x13CHANGE_KIND_PREPEND\x10\x05\x12\x18\n" +
+	"\x14CHANGE_KIND_MANIFEST\x10\x06*n\n" +
 	"\tCondition\x12\x14\n" +
 	"\x10CONDITION_ALWAYS\x10\x00\x12\x17\n" +
 	"\x13CONDITION_IF_ABSENT\x10\x01\x12\x18\n" +
