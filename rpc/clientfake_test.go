@@ -202,6 +202,9 @@ func (r *fakeRing) execute(op fakeOp) *chordv1.OpReply {
 	}
 	existed := !old.Version.IsZero() && !old.Tombstone
 	if op.Kind == node.OpGet {
+		if op.Bare {
+			old.Value = nil
+		}
 		return &chordv1.OpReply{Reply: &chordv1.OpReply_Get{Get: &chordv1.GetResponse{
 			Found: existed, Value: old.Value, Version: versionMessage(old.Version), Acks: 2, Served: served,
 		}}}
@@ -310,7 +313,7 @@ func opOf(call *chordv1.OpCall) fakeOp {
 		copy(op.Request[:], m.Delete.Request)
 		return op
 	}
-	return fakeOp{node.Op{Kind: node.OpGet, Key: call.GetGet().GetKey()}, call.GetGet().GetDirect()}
+	return fakeOp{node.Op{Kind: node.OpGet, Key: call.GetGet().GetKey(), Bare: call.GetGet().GetBare()}, call.GetGet().GetDirect()}
 }
 
 func itemError(code codes.Code, reason string) *chordv1.OpReply {

@@ -40,14 +40,14 @@ func (o ScanOptions) withDefaults() ScanOptions {
 
 // Scan hands every key of an arc that has a value to fn, exactly once and in ring order, behind the cursor, while the ring may change. To
 // go on after an error, call it again with the cursor of the last key that fn took. Keys that are written or deleted during the scan
-// may be seen or not; those that are there all the time are seen. fn must not keep or change the slices; its error ends the scan and
+// may be seen or not; those that are there all the time are seen. Of a record fn gets key, value, version and whether it is a manifest; it must not keep or change the slices; its error ends the scan and
 // is returned as it is.
 //
 // How: position by position. The keys between here and the end of the owner's arc are listed at all members of the owner's group and
 // merged: N-W+1 of them have, together, every acknowledged key. What was listed counts only if the owner still has the same
 // neighbors afterwards, for a process drops keys only after it has left their group. Then the values are read as any Get does it.
 func (c *Client) Scan(
-	ctx context.Context, arc ring.Arc, after node.Cursor, opts ScanOptions, fn func(key, value []byte, version node.Version) error,
+	ctx context.Context, arc ring.Arc, after node.Cursor, opts ScanOptions, fn func(r node.Record) error,
 ) error {
 	opts = opts.withDefaults()
 	s := &scan{c: c, arc: arc, opts: opts, fn: fn, pos: arc.After, start: time.Now()}
@@ -71,7 +71,7 @@ type scan struct {
 	c        *Client
 	arc      ring.Arc
 	opts     ScanOptions
-	fn       func(key, value []byte, version node.Version) error
+	fn       func(r node.Record) error
 	replicas int
 	need     int // members of a full group that must list their keys
 	start    time.Time
@@ -283,7 +283,7 @@ func (s *scan) deliver(ctx context.Context, keys [][]byte) error {
 			return a.err
 		}
 		if a.Found {
-			if err := s.fn(key, a.Value, a.Version); err != nil {
+			if err := s.fn(node.Record{Key: key, Value: a.Value, Version: a.Version, Manifest: a.Manifest}); err != nil {
 				return &scanStopped{err}
 			}
 		}

@@ -24,11 +24,11 @@ type scanned struct {
 // collect runs a scan and checks value and version of each key.
 func (s *scanned) collect(t *testing.T, c *rpc.Client, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions) error {
 	t.Helper()
-	return c.Scan(t.Context(), arc, after, opts, func(key, value []byte, version node.Version) error {
-		if !bytes.Equal(value, append([]byte("of "), key...)) || version.IsZero() {
-			t.Errorf("key %q: got value %q, version %v", key, value, version)
+	return c.Scan(t.Context(), arc, after, opts, func(r node.Record) error {
+		if !bytes.Equal(r.Value, append([]byte("of "), r.Key...)) || r.Version.IsZero() {
+			t.Errorf("got %+v", r)
 		}
-		s.keys = append(s.keys, key)
+		s.keys = append(s.keys, r.Key)
 		return nil
 	})
 }
@@ -105,12 +105,12 @@ func TestScanResumes(t *testing.T) {
 	var got [][]byte
 	for cursor, runs := (node.Cursor{}), 0; ; runs++ {
 		n := 0
-		err := c.Scan(t.Context(), arc, cursor, rpc.ScanOptions{Page: 10}, func(key, _ []byte, _ node.Version) error {
+		err := c.Scan(t.Context(), arc, cursor, rpc.ScanOptions{Page: 10}, func(r node.Record) error {
 			if n++; n > 17 {
 				return enough
 			}
-			got = append(got, key)
-			cursor.Key = key
+			got = append(got, r.Key)
+			cursor.Key = r.Key
 			return nil
 		})
 		if err == nil {
@@ -238,7 +238,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	fill(t, c, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
-	err := c.Scan(ctx, ring.FullArc(), node.Cursor{}, rpc.ScanOptions{Page: 10}, func(_, _ []byte, _ node.Version) error {
+	err := c.Scan(ctx, ring.FullArc(), node.Cursor{}, rpc.ScanOptions{Page: 10}, func(node.Record) error {
 		if n++; n == 15 {
 			cancel()
 		}
@@ -246,5 +246,37 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) || n >= 90 {
 		t.Errorf("got %v after %d keys, want it to end", err, n)
+	}
+}
+
+// A scan can leave out keys, and the values of all.
+func TestScanOfSomeKeys(t *testing.T) {
+	r := newFakeRing(t, 3)
+	c := r.client(nil)
+	some := func(key []byte) bool { return key[len(key)-1] == '7' }
+	want := keysIn(ring.FullArc(), slices.DeleteFunc(fill(t, c, 300), func(key []byte) bool { return !some(key) }))
+	r.set(func() {
+		for _, p := range r.members {
+			p.received = nil
+		}
+	})
+	var got [][]byte
+	err := c.Scan(t.Context(), ring.FullArc(), node.Cursor{}, rpc.ScanOptions{Page: 10, Bare: true, Only: some}, func(r node.Record) error {
+		if len(r.Value) > 0 || r.Version.IsZero() {
+			t.Errorf("got %+v", r)
+		}
+		got = append(got, r.Key)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameKeys(t, got, want)
+	for _, p := range r.all() {
+		for _, op := range look(r, func() []fakeOp { return p.received }) {
+			if !op.Bare || !some(op.Key) {
+				t.Errorf("%q was read, bare %v", op.Key, op.Bare)
+			}
+		}
 	}
 }

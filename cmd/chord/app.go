@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
+	"github.com/chordkv/chord/rpc/chunk"
 )
 
 // client is what the commands ask of a ring.
@@ -24,7 +26,7 @@ type client interface {
 	Lookup(ctx context.Context, id ring.ID, visit func(rpc.Hop)) (rpc.Trace, error)
 	Ring(ctx context.Context, progress func(asked, known int)) ([]rpc.Member, error)
 	Scan(ctx context.Context, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions,
-		fn func(key, value []byte, version node.Version) error) error
+		fn func(r node.Record) error) error
 	Close() error
 }
 
@@ -125,6 +127,14 @@ func (a *app) json() bool { return a.globals.output == "json" }
 
 // open connects to the ring. The connection is made when something is asked of it.
 func (a *app) open() (client, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	return freeing{client: c}, nil
+}
+
+func (a *app) connect() (client, error) {
 	cfg := rpc.DefaultClientConfig(a.globals.servers...)
 	cfg.Timeout = a.globals.timeout
 	cfg.AttemptTimeout = min(cfg.AttemptTimeout, cfg.Timeout)
@@ -137,14 +147,28 @@ func (a *app) open() (client, error) {
 
 // withClient runs f with a connection to the ring and within the time of --timeout.
 func (a *app) withClient(ctx context.Context, f func(ctx context.Context, c client) error) error {
-	c, err := a.open()
+	c, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, a.globals.timeout)
+	limited, cancel := context.WithTimeout(ctx, a.globals.timeout)
 	defer cancel()
-	return f(ctx, c)
+	return f(limited, freeing{c, ctx})
+}
+
+// freeing is a client whose writes free the blocks of the large values that they take the place of, which may take longer than the operation itself.
+type freeing struct {
+	client
+	ctx context.Context // of that; nil: the operation's
+}
+
+func (f freeing) Do(ctx context.Context, op node.Op) (node.Result, error) {
+	r, err := f.client.Do(ctx, op)
+	if err != nil || r.Replaced == nil {
+		return r, err
+	}
+	return chunk.Freed(cmp.Or(f.ctx, ctx), f.client, op, r), nil
 }
 
 // printf writes to stdout what a command has to say to people; -q silences it.

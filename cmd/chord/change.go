@@ -58,14 +58,19 @@ func (f *conditionFlags) apply(op *node.Op) error {
 // write executes a write and prints what became of it with show, or as JSON.
 func (a *app) write(ctx context.Context, op node.Op, show func(r node.Result)) error {
 	return a.withClient(ctx, func(ctx context.Context, c client) error {
-		if err := checkPair(ctx, c, pair{op.Key, op.Value}); err != nil {
-			return fmt.Errorf("%v %s: %w", op.Kind, quoteKey(op.Key), err)
+		if err := checkPair(ctx, c, pair{key: op.Key, value: op.Value}); err != nil {
+			f := explain(fmt.Errorf("%v %s: %w", op.Kind, quoteKey(op.Key), err))
+			if op.Kind == node.OpPut && checkPair(ctx, c, pair{key: op.Key}) == nil {
+				f.Hint = "Larger values are stored in blocks: chord put --chunked KEY FILE"
+			}
+			return f
 		}
 		op.Level, op.Request = a.globals.level, newRequestID()
 		r, err := c.Do(ctx, op)
 		if err != nil {
 			return unsure(op, err)
 		}
+		a.noteLeft(r)
 		if a.json() {
 			out := opResult(op.Key, r)
 			if op.Kind == node.OpIncrement {
@@ -128,7 +133,7 @@ version of the value compares that instead: "chord put --if-version".`,
 // cas replaces a value by version, so that a write between its read and its write is noticed.
 func (a *app) cas(ctx context.Context, key, old, value []byte) error {
 	return a.withClient(ctx, func(ctx context.Context, c client) error {
-		if err := checkPair(ctx, c, pair{key, value}); err != nil {
+		if err := checkPair(ctx, c, pair{key: key, value: value}); err != nil {
 			return fmt.Errorf("cas %s: %w", quoteKey(key), err)
 		}
 		for {
@@ -136,7 +141,7 @@ func (a *app) cas(ctx context.Context, key, old, value []byte) error {
 			if err != nil {
 				return err
 			}
-			if !now.Found || !bytes.Equal(now.Value, old) {
+			if !now.Found || now.Manifest || !bytes.Equal(now.Value, old) {
 				return otherValue(key, now)
 			}
 			r, err := c.Do(ctx, node.Op{

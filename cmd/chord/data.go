@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -116,6 +117,7 @@ type opJSON struct {
 func newPut(a *app) *cobra.Command {
 	var key keyFlags
 	var condition conditionFlags
+	var chunked chunkedFlags
 	cmd := &cobra.Command{
 		Use:   "put KEY VALUE|-|@FILE",
 		Short: "Store a value under a key",
@@ -125,11 +127,16 @@ The value is the argument itself, what standard input holds (-), or the contents
 (@FILE). A value that begins with @ is written \@..., the value "-" is \-, and -- goes before a
 value that begins with a dash. Key and value may be any bytes.
 
+With --chunked, VALUE is - or the name of a file, of nearly any size: it is stored in blocks of 256 KiB,
+and KEY has the new value when all are there. If the command is interrupted or killed, the same
+command again goes on where it was.
+
 With --create, --replace or --if-version nothing changes unless that holds; the exit code is then 4,
 and the message has the version that is there.`,
 		Example: `  chord put hello world
   chord put photo @cat.jpg
   date | chord put now -
+  chord put --chunked backup backup.tar
   chord put temperature -- -12
   chord put --key-hex 00ff01 'a key with a NUL byte'
   chord put lock "$HOSTNAME" --create
@@ -139,6 +146,9 @@ and the message has the version that is there.`,
 			k, rest, err := key.take(args)
 			if err != nil {
 				return err
+			}
+			if chunked.on {
+				return a.putChunked(cmd.Context(), k, rest[0], condition, chunked)
 			}
 			v, err := a.readValue(rest[0])
 			if err != nil {
@@ -153,16 +163,23 @@ and the message has the version that is there.`,
 	}
 	key.add(cmd)
 	condition.add(cmd, true)
+	chunked.add(cmd)
 	return cmd
 }
 
 func newGet(a *app) *cobra.Command {
 	var key keyFlags
+	var to string
+	var patience time.Duration
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
 		Long: `Print the value of a key, byte for byte; on a terminal a newline follows if the value does not
 end with one. A key without a value is exit code 3.
+
+A large value (put --chunked) is written block by block, each as soon as it is verified. With --to it
+goes to FILE.part, and that becomes FILE when all is there: if the command is interrupted or killed,
+the same command again goes on where it was.
 
 With --consistency one a single replica answers, which may have missed the last write.
 
@@ -170,6 +187,7 @@ With -o json: {"key","value","version","acks"}; key_base64 and value_base64 stan
 not UTF-8.`,
 		Example: `  chord get hello
   chord get photo > cat.jpg
+  chord get backup --to backup.tar
   chord get hello -o json --consistency all`,
 		Args: key.count(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -177,14 +195,20 @@ not UTF-8.`,
 			if err != nil {
 				return err
 			}
-			return a.get(cmd.Context(), k)
+			return a.get(cmd.Context(), k, to, patience)
 		},
 	}
 	key.add(cmd)
+	cmd.Flags().StringVar(&to, "to", "", "write the value to this `file`")
+	addPatience(cmd, &patience)
 	return cmd
 }
 
-func (a *app) get(ctx context.Context, key []byte) error {
+func (a *app) get(ctx context.Context, key []byte, to string, patience time.Duration) error {
+	if err := checkPatience(patience); err != nil {
+		return err
+	}
+	all := ctx // --timeout is for the first read alone
 	return a.withClient(ctx, func(ctx context.Context, c client) error {
 		if err := checkPair(ctx, c, pair{key: key}); err != nil {
 			return fmt.Errorf("get %s: %w", quoteKey(key), err)
@@ -195,6 +219,12 @@ func (a *app) get(ctx context.Context, key []byte) error {
 		}
 		if !r.Found {
 			return notFound("get", key)
+		}
+		switch {
+		case r.Manifest:
+			return a.getChunked(all, c, key, r, to, patience)
+		case to != "":
+			return a.getToFile(key, r, to)
 		}
 		if a.json() {
 			out := opResult(key, r)
@@ -256,6 +286,7 @@ func (a *app) del(ctx context.Context, op node.Op) error {
 		if !r.Found {
 			return notFound("delete", key)
 		}
+		a.noteLeft(r)
 		if a.json() {
 			return a.printJSON(opResult(key, r))
 		}

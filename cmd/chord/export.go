@@ -17,6 +17,7 @@ import (
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
+	"github.com/chordkv/chord/rpc/chunk"
 )
 
 type exportFlags struct {
@@ -34,7 +35,8 @@ func newExport(a *app) *cobra.Command {
 		Long: `Write every key with its value, one a line, to a file or standard output, in ring order. Each
 key comes exactly once. Keys that are written or deleted meanwhile may be seen or not.
 
-The formats are those of "chord import". A checkpoint (FILE.checkpoint) is written every second:
+The formats are those of "chord import". Large values (put --chunked) are written as the ring keeps
+them, blocks and manifests apart; in tsv they are left out, and the exit code is 1. A checkpoint (FILE.checkpoint) is written every second:
 --resume goes on there after an interruption. It is deleted when all is done. A file that exists
 is not overwritten without --force.`,
 		Example: `  chord export dump.jsonl
@@ -113,7 +115,12 @@ func (a *app) export(ctx context.Context, path string, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.reportExport(summary, x, took)
+	if err := a.reportExport(summary, x, took); err != nil || x.left == 0 {
+		return err
+	}
+	return (&cli.Failure{
+		Exit: cli.ExitOther, Code: "INCOMPLETE", Message: fmt.Sprintf("export incomplete: %s left out", plural(x.left, "large value")),
+	}).WithHint("The format json has them.")
 }
 
 func (a *app) reportExport(w io.Writer, x *exporter, took time.Duration) error {
@@ -141,6 +148,7 @@ type exporter struct {
 	state exportCheckpoint
 	line  []byte
 	added int64 // keys of this run
+	left  int64 // large values that the format cannot say
 	saved time.Time
 
 	count atomic.Int64  // state.Keys, for the progress bar
@@ -200,13 +208,20 @@ func (x *exporter) startPart() float64 {
 	return (ring.Arc{After: ring.FullArc().After, Through: ring.Hash(x.state.LastKey)}).Share()
 }
 
-func (x *exporter) add(key, value []byte, _ node.Version) error {
-	x.line = x.state.Format.appendLine(x.line[:0], pair{key, value})
+func (x *exporter) add(r node.Record) error {
+	if x.state.Format == formatTSV && (r.Manifest || chunk.Internal(r.Key)) {
+		if r.Manifest {
+			x.left++
+		}
+		x.state.LastKey = append(x.state.LastKey[:0], r.Key...)
+		return nil
+	}
+	x.line = x.state.Format.appendLine(x.line[:0], pair{r.Key, r.Value, r.Manifest})
 	if _, err := x.out.Write(x.line); err != nil {
 		return err
 	}
 	x.state.Offset += int64(len(x.line))
-	x.state.LastKey = append(x.state.LastKey[:0], key...)
+	x.state.LastKey = append(x.state.LastKey[:0], r.Key...)
 	x.state.Keys++
 	x.added++
 	x.count.Store(x.state.Keys)

@@ -87,16 +87,22 @@ func (f *fakeRing) Do(ctx context.Context, op node.Op) (node.Result, error) {
 		number = int64(len(op.Value))
 	}
 	switch op.Kind {
-	case node.OpPut, node.OpIncrement, node.OpAppend, node.OpPrepend:
-		f.records[string(op.Key)] = node.Record{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Version: version}
+	case node.OpPut, node.OpIncrement, node.OpAppend, node.OpPrepend, node.OpManifest:
+		f.records[string(op.Key)] = node.Record{
+			Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Version: version, Manifest: op.Kind == node.OpManifest,
+		}
 		f.acks[string(op.Key)]++
 		f.writes[op.Request]++
 	case node.OpDelete:
 		delete(f.records, string(op.Key))
 	default:
-		return node.Result{Found: found, Value: old.Value, Version: old.Version, Acks: 2}, nil
+		return node.Result{Found: found, Value: old.Value, Version: old.Version, Acks: 2, Manifest: old.Manifest}, nil
 	}
-	return node.Result{Found: found, Number: number, Version: version, Acks: 3}, nil
+	r := node.Result{Found: found, Number: number, Version: version, Acks: 3}
+	if old.Manifest {
+		r.Replaced = old.Value
+	}
+	return r, nil
 }
 
 // conflict returns why an operation is not carried out.
@@ -110,6 +116,8 @@ func (f *fakeRing) conflict(op node.Op, old node.Record, found bool) error {
 		e.Conflict = node.Missing
 	case op.If == node.IfVersion && op.Version != old.Version:
 		e.Conflict = node.Changed
+	case old.Manifest && (op.Kind == node.OpIncrement || op.Kind == node.OpAppend || op.Kind == node.OpPrepend):
+		e.Conflict = node.Chunked
 	case op.Kind == node.OpIncrement && found && err != nil:
 		e.Conflict = node.NotNumber
 	default:
@@ -149,7 +157,7 @@ func (f *fakeRing) Ring(context.Context, func(asked, known int)) ([]rpc.Member, 
 
 // Scan visits the records in ring order.
 func (f *fakeRing) Scan(ctx context.Context, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions,
-	fn func(key, value []byte, version node.Version) error,
+	fn func(r node.Record) error,
 ) error {
 	if f.down != nil {
 		return f.down
@@ -167,7 +175,7 @@ func (f *fakeRing) Scan(ctx context.Context, arc ring.Arc, after node.Cursor, op
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(r.Key, r.Value, r.Version); err != nil {
+		if err := fn(r); err != nil {
 			return err
 		}
 		if f.fail != nil {

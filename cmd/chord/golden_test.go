@@ -105,7 +105,11 @@ func golden(t *testing.T, w *world, failures map[string]error, d *datadriven.Tes
 	return ""
 }
 
-var leftAfter = regexp.MustCompile(`after [0-9.]+[a-zµ]+`)
+var (
+	leftAfter = regexp.MustCompile(`after [0-9.]+[a-zµ]+`)
+	took      = regexp.MustCompile(`, in [0-9.]+[a-zµ]+\n`)
+	uploadID  = regexp.MustCompile(`"upload":"[0-9a-f]{32}"`)
+)
 
 // transcript shows streams and exit code; what differs from run to run is replaced.
 func transcript(code int, out, err []byte) string {
@@ -125,7 +129,9 @@ func transcript(code int, out, err []byte) string {
 			fmt.Fprintf(&b, "%s| (no newline)\n", name)
 		}
 	}
-	show("out", leftAfter.ReplaceAll(out, []byte("after TIME")))
+	out = leftAfter.ReplaceAll(out, []byte("after TIME"))
+	out = took.ReplaceAll(out, []byte(", in TIME\n"))
+	show("out", uploadID.ReplaceAll(out, []byte(`"upload":"ID"`)))
 	show("err", err)
 	fmt.Fprintf(&b, "exit %d\n", code)
 	return b.String()

@@ -207,6 +207,9 @@ func (im *importer) begin(j job, next int64) bool {
 // carries the same request id, so that a try that was not answered does not count as another write.
 func (im *importer) put(ctx context.Context, j job) error {
 	op := node.Op{Kind: node.OpPut, Key: j.key, Value: j.value, Level: im.cfg.level, Request: newRequestID()}
+	if j.manifest {
+		op.Kind = node.OpManifest
+	}
 	until := time.Now().Add(im.cfg.keyDeadline)
 	for try := 0; ; try++ {
 		// An interruption does not cut a try off, which would leave open whether the line is stored; --timeout bounds it.

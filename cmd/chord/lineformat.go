@@ -28,6 +28,7 @@ const (
 // pair is what a line says.
 type pair struct {
 	key, value []byte
+	manifest   bool // the value is that of a large one, whose blocks have lines of their own
 }
 
 // jsonPair is a line of formatJSON. Of each two members one is set.
@@ -36,6 +37,7 @@ type jsonPair struct {
 	KeyBase64   *[]byte `json:"key_base64,omitempty"`
 	Value       *string `json:"value,omitempty"`
 	ValueBase64 *[]byte `json:"value_base64,omitempty"`
+	Manifest    bool    `json:"manifest,omitempty"`
 }
 
 // textOrBase64 returns b for a JSON member: as text if it is UTF-8, else for the member with base64.
@@ -91,6 +93,7 @@ func (f lineFormat) appendLine(dst []byte, p pair) []byte {
 		var j jsonPair
 		j.Key, j.KeyBase64 = textOrBase64(p.key)
 		j.Value, j.ValueBase64 = textOrBase64(p.value)
+		j.Manifest = p.manifest
 		b := bytes.NewBuffer(dst)
 		enc := json.NewEncoder(b)
 		enc.SetEscapeHTML(false)
@@ -129,7 +132,7 @@ func parseJSONLine(line []byte, wantValue bool) (pair, error) {
 	if replaced(line, key) || replaced(line, value) {
 		return pair{}, errors.New(`half a surrogate pair (\ud800 to \udfff) is no character: use key_base64 or value_base64`)
 	}
-	return pair{key, value}, nil
+	return pair{key, value, j.Manifest}, nil
 }
 
 func oneOf(name string, text *string, raw *[]byte) ([]byte, error) {
@@ -169,7 +172,7 @@ func parseTSVLine(line []byte) (pair, error) {
 	if err != nil {
 		return pair{}, fmt.Errorf("value: %w", err)
 	}
-	return pair{key, value}, nil
+	return pair{key: key, value: value}, nil
 }
 
 // appendEscaped writes what would break a line, what a terminal would act on and what is not UTF-8 as escapes.

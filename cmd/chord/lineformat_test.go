@@ -17,7 +17,7 @@ func TestLineFormatsRoundTrip(t *testing.T) {
 	for _, format := range []lineFormat{formatJSON, formatTSV} {
 		for _, k := range awkward {
 			for _, v := range awkward {
-				line := format.appendLine(nil, pair{[]byte(k), []byte(v)})
+				line := format.appendLine(nil, pair{key: []byte(k), value: []byte(v)})
 				if i := bytes.IndexByte(line, '\n'); i != len(line)-1 {
 					t.Fatalf("%s: %q, %q: written as %q, want one line", format, k, v, line)
 				}
@@ -39,7 +39,7 @@ func FuzzTSVRoundTrip(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, k, v []byte) {
 		for _, format := range []lineFormat{formatJSON, formatTSV} {
-			line := format.appendLine(nil, pair{k, v})
+			line := format.appendLine(nil, pair{key: k, value: v})
 			got, err := format.parse(line[:len(line)-1])
 			if err != nil || !bytes.Equal(got.key, k) || !bytes.Equal(got.value, v) {
 				t.Fatalf("%s: %q, %q became %q, %q, error %v", format, k, v, got.key, got.value, err)
@@ -112,7 +112,7 @@ func TestDetectFormat(t *testing.T) {
 
 // TestJSONLinesAreJSON holds the writer against encoding/json's idea of an object.
 func TestJSONLinesAreJSON(t *testing.T) {
-	line := formatJSON.appendLine(nil, pair{[]byte("k\xff"), []byte("v")})
+	line := formatJSON.appendLine(nil, pair{key: []byte("k\xff"), value: []byte("v")})
 	var m map[string]any
 	if err := json.Unmarshal(line, &m); err != nil {
 		t.Fatal(err)

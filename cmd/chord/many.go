@@ -162,7 +162,7 @@ func parseAssignment(arg string) (pair, error) {
 	if !ok {
 		return pair{}, cli.Usagef("%q: want KEY=VALUE", arg).WithHint("A key with = in it is read from standard input: chord mput -")
 	}
-	return pair{[]byte(key), []byte(value)}, nil
+	return pair{key: []byte(key), value: []byte(value)}, nil
 }
 
 // many is operations of one kind on many keys.
@@ -217,7 +217,11 @@ func (m *many) addLines(ctx context.Context, format lineFormat, maxLine int) err
 
 // add takes one more operation, and carries out those that are waiting when they are enough.
 func (m *many) add(ctx context.Context, p pair) error {
-	m.ops = append(m.ops, node.Op{Kind: m.kind, Key: p.key, Value: p.value, Level: m.a.globals.level})
+	kind := m.kind
+	if kind == node.OpPut && p.manifest {
+		kind = node.OpManifest
+	}
+	m.ops = append(m.ops, node.Op{Kind: kind, Key: p.key, Value: p.value, Level: m.a.globals.level})
 	if m.bytes += len(p.key) + len(p.value); m.bytes < maxManyBytes && len(m.ops) < maxManyKeys {
 		return nil
 	}
@@ -259,6 +263,11 @@ type manyError struct {
 func (m *many) show(key []byte, r node.Result, err error) error {
 	m.keys++
 	var failure *cli.Failure
+	if err == nil && m.kind == node.OpGet && r.Manifest {
+		err = &cli.Failure{
+			Exit: cli.ExitPrecondition, Code: "CHUNKED", Message: fmt.Sprintf("get %s: it has a large value", quoteKey(key)), Hint: `Read it with "chord get".`,
+		}
+	}
 	if err != nil {
 		failure = explain(err)
 		m.fail(failure)
@@ -272,7 +281,7 @@ func (m *many) show(key []byte, r node.Result, err error) error {
 				fmt.Fprintln(m.a.stderr, failure.Message)
 			}
 		case m.kind == node.OpGet && r.Found:
-			_, err := m.a.stdout.Write(formatTSV.appendLine(nil, pair{key, r.Value}))
+			_, err := m.a.stdout.Write(formatTSV.appendLine(nil, pair{key: key, value: r.Value}))
 			return err
 		}
 		return nil

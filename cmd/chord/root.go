@@ -82,7 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	add(groupRing, newLookup(a), newRing(a), newStatus(a))
 	add(groupBulk, newMGet(a), newMPut(a), newMDel(a), newImport(a), newExport(a))
 	add(groupMeasure, newBench(a))
-	add(groupOperate, newRepair(a), newBackup(a), newDrain(a), newLeave(a), newVersion(a))
+	add(groupOperate, newRepair(a), newBackup(a), newGCChunks(a), newDrain(a), newLeave(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupOperate)
 	root.SetCompletionCommandGroupID(groupOperate)
 	return root

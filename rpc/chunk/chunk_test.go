@@ -298,6 +298,29 @@ func TestTakenOver(t *testing.T) {
 	wantValue(t, f, "k", data)
 }
 
+// A client that sleeps just before it stores its manifest does not store it any more if another one has stored its own meanwhile: its blocks may be gone.
+func TestSleepBeforeTheCommit(t *testing.T) {
+	f := newRing(smallBlock)
+	data := pseudo(10*smallBlock, 1)
+	slept := false
+	f.fail = func(op node.Op) error {
+		if !slept && op.Kind == node.OpManifest {
+			slept = true
+			f.mu.Unlock()
+			defer f.mu.Lock()
+			upload(t, f, "k", data)
+			collect(t, f, 0, 1)
+		}
+		return nil
+	}
+	_, err := chunk.Upload(t.Context(), f, []byte("k"), bytes.NewReader(data), int64(len(data)), chunk.Options{})
+	if !errors.Is(err, chunk.ErrTakenOver) {
+		t.Errorf("got %v, want ErrTakenOver", err)
+	}
+	wantValue(t, f, "k", data)
+	wantBlocks(t, f, 11)
+}
+
 // Answers that are lost change nothing.
 func TestLostAnswers(t *testing.T) {
 	f := newRing(smallBlock)

@@ -15,7 +15,7 @@ import (
 // Scanner is a Ring that can be searched. *rpc.Client has it.
 type Scanner interface {
 	Ring
-	Scan(ctx context.Context, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions, fn func(key, value []byte, version node.Version) error) error
+	Scan(ctx context.Context, arc ring.Arc, after node.Cursor, opts rpc.ScanOptions, fn func(r node.Record) error) error
 }
 
 var _ Scanner = (*rpc.Client)(nil)
@@ -32,8 +32,8 @@ type Leftover struct {
 
 // CollectOptions are the settings of a search for leftovers.
 type CollectOptions struct {
-	OlderThan time.Duration      // leave uploads alone that have stored anything since
-	Progress  func(done float64) // called with the part of the ring that has been searched
+	OlderThan time.Duration                  // leave uploads alone that have stored anything since
+	Progress  func(done float64, keys int64) // called with the part of the ring that has been searched, and the keys of blocks that are there
 }
 
 // Leftovers finds the uploads that are of no use any more. It asks for every key of the ring, but not for values. The ring must be whole: of a
@@ -151,7 +151,16 @@ func Collect(ctx context.Context, ringOf Scanner, left []Leftover, opts CollectO
 }
 
 func scan(ctx context.Context, ringOf Scanner, opts CollectOptions, fn func(key []byte, version node.Version) error) error {
+	var keys int64
+	progress := func(done float64) {
+		if opts.Progress != nil {
+			opts.Progress(done, keys)
+		}
+	}
 	return ringOf.Scan(ctx, ring.FullArc(), node.Cursor{}, rpc.ScanOptions{
-		Bare: true, Progress: opts.Progress, Only: func(key []byte) bool { return strings.HasPrefix(string(key), prefix) },
-	}, func(key, _ []byte, version node.Version) error { return fn(key, version) })
+		Bare: true, Progress: progress, Only: Internal,
+	}, func(r node.Record) error {
+		keys++
+		return fn(r.Key, r.Version)
+	})
 }

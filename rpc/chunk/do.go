@@ -97,10 +97,28 @@ func wait(ctx context.Context, d time.Duration) error {
 // Collect to find: the operation itself has succeeded.
 func Do(ctx context.Context, ring Ring, op node.Op) (node.Result, error) {
 	r, err := ring.Do(ctx, op)
-	if err == nil && r.Replaced != nil && free(ctx, ring, op.Key, r, r.Replaced) == nil {
-		r.Replaced = nil
+	if err == nil {
+		r = Freed(ctx, ring, op, r)
 	}
 	return r, err
+}
+
+// Freed is the second half of Do, after the operation.
+func Freed(ctx context.Context, ring Ring, op node.Op, r node.Result) node.Result {
+	if r.Replaced != nil && (sameUpload(op, r.Replaced) || free(ctx, ring, op.Key, r, r.Replaced) == nil) {
+		r.Replaced = nil
+	}
+	return r
+}
+
+// sameUpload reports whether an operation puts a manifest in its own place, as an import of what was exported before does.
+func sameUpload(op node.Op, replaced []byte) bool {
+	if op.Kind != node.OpManifest {
+		return false
+	}
+	now, err := ParseManifest(op.Value)
+	was, wasErr := ParseManifest(replaced)
+	return err == nil && wasErr == nil && now.Upload == was.Upload
 }
 
 // errTooFew: a write that fewer processes have than W may be lost, and then what it replaced is there again.

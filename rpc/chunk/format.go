@@ -30,6 +30,9 @@ const (
 	keyBytes  = len(blockPrefix) + idBytes + len(UploadID{}) + hashBytes
 )
 
+// Internal reports whether a key is one of this package's own.
+func Internal(key []byte) bool { return strings.HasPrefix(string(key), prefix) }
+
 type hash [hashBytes]byte
 
 // UploadID names an upload. No two have the same.

@@ -94,7 +94,7 @@ func (f *fakeRing) do(op node.Op) (node.Result, error) {
 	return r, nil
 }
 
-func (f *fakeRing) Scan(_ context.Context, _ ring.Arc, _ node.Cursor, opts rpc.ScanOptions, fn func(key, value []byte, version node.Version) error) error {
+func (f *fakeRing) Scan(_ context.Context, _ ring.Arc, _ node.Cursor, opts rpc.ScanOptions, fn func(r node.Record) error) error {
 	f.mu.Lock()
 	records := make([]node.Record, 0, len(f.records))
 	for _, r := range f.records {
@@ -104,7 +104,7 @@ func (f *fakeRing) Scan(_ context.Context, _ ring.Arc, _ node.Cursor, opts rpc.S
 	slices.SortFunc(records, func(a, b node.Record) int { return a.ID().Compare(b.ID()) })
 	for _, r := range records {
 		if opts.Only(r.Key) {
-			if err := fn(r.Key, nil, r.Version); err != nil {
+			if err := fn(node.Record{Key: r.Key, Version: r.Version}); err != nil {
 				return err
 			}
 		}
