@@ -29,7 +29,7 @@ func wantSameRecords(t *testing.T, got, want *fakeRing) {
 		t.Errorf("got %d keys, want %d", len(got.records), len(want.records))
 	}
 	for key, r := range want.records {
-		if g, ok := got.records[key]; !ok || string(g.Value) != string(r.Value) {
+		if g, ok := got.records[key]; !ok || string(g.Value) != string(r.Value) || g.Manifest != r.Manifest {
 			t.Errorf("%q: got %q (there: %v), want %q", key, g.Value, ok, r.Value)
 		}
 	}
@@ -121,4 +121,36 @@ func TestExportMakesNoFileWithoutRing(t *testing.T) {
 	}
 	wantNoFile(t, path)
 	wantNoFile(t, path+".checkpoint")
+}
+
+// TestLargeValuesTravel: an export has large values, and an import puts them into another ring, or in their own place, whole.
+func TestLargeValuesTravel(t *testing.T) {
+	w := newWorld()
+	dir := t.TempDir()
+	file, dump := filepath.Join(dir, "file"), filepath.Join(dir, "dump")
+	content := strings.Repeat("0123456789abcdef", 50_000)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.must(t, "put", "--chunked", "large", file)
+	w.must(t, "put", "small", "value")
+	w.must(t, "export", dump)
+	w.must(t, "import", dump)
+	if got := w.must(t, "get", "large"); got != content {
+		t.Errorf("imported in its own place: got %d bytes, want %d", len(got), len(content))
+	}
+	old := w.ring
+	w.ring = newFakeRing()
+	w.must(t, "import", dump)
+	if got := w.must(t, "get", "large"); got != content {
+		t.Errorf("imported into another ring: got %d bytes, want %d", len(got), len(content))
+	}
+	wantSameRecords(t, w.ring, old)
+	if got := w.must(t, "gc-chunks", "--older-than", "1m", "-q"); got != "" {
+		t.Errorf("gc-chunks: got %q", got)
+	}
+	w.must(t, "del", "large")
+	if got, want := w.must(t, "export", "-q"), "{\"key\":\"small\",\"value\":\"value\"}\n"; got != want {
+		t.Errorf("after the delete: got %q, want %q", got, want)
+	}
 }

@@ -48,7 +48,7 @@ func TestLargeValue(t *testing.T) {
 	waitSettled(t, ring...)
 	server := ring[0].listen + "," + ring[1].listen
 
-	put := []string{"put", "--chunked", "large", file, "--server", server, "-o", "json"}
+	put := []string{"put", "--chunked", "large", file, "--server", server, "-o", "json", "--retry-for", limit.String()}
 	killed := startClient(t, limit, put...)
 	killed.killWhen(t, "half of it is stored", func() bool {
 		n, err := recordsOf(ring)
@@ -73,7 +73,7 @@ func TestLargeValue(t *testing.T) {
 	ring[4].start("--join", ring[0].listen)
 
 	to := filepath.Join(dir, "copy")
-	get := []string{"get", "large", "--to", to, "--server", server, "-o", "json"}
+	get := []string{"get", "large", "--to", to, "--server", server, "-o", "json", "--retry-for", limit.String()}
 	killed = startClient(t, limit, get...)
 	killed.killWhen(t, "half of it has arrived", func() bool {
 		st, err := os.Stat(to + ".part")
@@ -85,7 +85,7 @@ func TestLargeValue(t *testing.T) {
 	if got := hashFile(t, to); !bytes.Equal(got, want) {
 		t.Errorf("the file that came back has hash %x, want %x", got, want)
 	}
-	stream := startClient(t, limit, "get", "large", "--server", server)
+	stream := startClient(t, limit, "get", "large", "--server", server, "--retry-for", limit.String())
 	stream.wait(t)
 	if got := stream.stdout.Sum(nil); !bytes.Equal(got, want) || stream.code() != 0 {
 		t.Errorf("what came on standard output has hash %x, want %x\n%s", got, want, &stream.stderr)

@@ -168,9 +168,9 @@ func (u *upload) transfer(ctx context.Context) error {
 // fill stores the blocks of one index block, and returns that. more becomes false at the end of the data.
 func (u *upload) fill(ctx context.Context, buffers chan []byte, more *bool) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
+	defer cancel(nil)
 	u.sent = make(map[hash]bool)
 	all := make([]byte, u.manifest.BlockBytes)
 	n := 0
