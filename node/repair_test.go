@@ -149,7 +149,7 @@ func TestRepairYields(t *testing.T) {
 
 func TestRepairTakesTurns(t *testing.T) {
 	cfg := node.DefaultConfig()
-	cfg.RepairArcs = 1
+	cfg.RepairArcs, cfg.SettleDelay = 1, 5*time.Millisecond // within which all arcs of a process come at the same time, about
 	inCluster(t, 4, cfg, func(c *cluster) {
 		procs := c.bootstrap(4, 8)
 		waited, behind := 0, 0
