@@ -35,9 +35,10 @@ func newWatch(a *app) *cobra.Command {
 		Long: `Print what a key has, and again whenever that changes, until it is interrupted.
 
 Every line is VERSION, put or del, and the value, with TABs between; in the value \t \n \r \\ and \xHH
-stand for what would break a line. A key that never had a value prints nothing at first. With -o json,
+stand for what would break a line. A value that "chord put --chunked" has stored is large, without the
+value: read it with "chord get". A key that never had a value prints nothing at first. With -o json,
 every line is {"key","value","version","deleted"}; key_base64 and value_base64 stand in for what is
-not UTF-8.
+not UTF-8, and "manifest":true for a large value.
 
 Versions only grow, also when another process takes the key over. Of changes that follow each other
 closely only the last may be printed: it tells what the key has, not each thing that it has had. When
@@ -119,17 +120,19 @@ func (a *app) showEvent(key []byte, r node.Result) error {
 	if a.json() {
 		out := eventJSON{Version: r.Version.String(), Deleted: !r.Found}
 		out.Key, out.KeyBase64 = textOrBase64(key)
-		if r.Found {
+		if out.Manifest = r.Manifest; r.Found && !r.Manifest {
 			out.Value, out.ValueBase64 = textOrBase64(r.Value)
 		}
 		return a.printJSON(out)
 	}
-	what := "put"
-	if !r.Found {
-		what = "del"
+	p := pair{key: []byte("put"), value: r.Value}
+	switch {
+	case !r.Found:
+		p = pair{key: []byte("del")}
+	case r.Manifest:
+		p = pair{key: []byte("large")}
 	}
-	line := append([]byte(r.Version.String()), '\t')
-	line = formatTSV.appendLine(line, pair{key: []byte(what), value: r.Value})
+	line := formatTSV.appendLine(append([]byte(r.Version.String()), '\t'), p)
 	_, err := a.stdout.Write(line)
 	return err
 }
