@@ -97,6 +97,9 @@ type Store interface {
 	Replace(records []Record, stored []Version) ([]bool, error)
 	// Drop removes the records whose version still is the given one. It returns how many it removed.
 	Drop(entries []Entry) (int, error)
+	// Expire makes tombstones of the records whose Expires lies before a time, in milliseconds since 1970: they lose their values and keep all else, the version
+	// too. It takes the oldest first, at most limit, and returns how many; fewer than limit means that there are no more. A crash may take that back.
+	Expire(before int64, limit int) (int, error)
 	// Tombstones returns entries of tombstones with a version time below before, the oldest first, and of those with one time in ring order; behind
 	// the given one if that has a key; at most limit. Fewer than limit means that there are no more. What it returns is durable.
 	Tombstones(before uint64, behind Entry, limit int) ([]Entry, error)
@@ -121,6 +124,7 @@ type Store interface {
 type StoreStats struct {
 	Records    int64 // with tombstones
 	Tombstones int64
+	Expiring   int64 // records that will be tombstones, or are to be made some by Expire
 	DiskBytes  int64 // 0 in memory
 	FreeBytes  int64 // on the file system; 0 in memory
 }

@@ -56,6 +56,7 @@ type Record struct {
 	Value     []byte // nil for a tombstone
 	Version   Version
 	Tombstone bool      // the write was a delete
+	Expires   int64     // milliseconds since 1970 from which on the record is as good as a tombstone, 0 for never; a tombstone that has one was a value
 	Request   RequestID // the write that made this version
 	History   History   // of the conditional operations up to this version
 	Manifest  bool      // Value is not the user's, but says where that is: only OpManifest makes such a record, whatever the bytes of other values

@@ -171,6 +171,14 @@ func (h *Host) loseTail() {
 	h.traits.tail = nil
 }
 
+// Expire implements node.Store. Nothing of it is to be taken back: whether the value is still there is no difference.
+func (d disk) Expire(before int64, limit int) (int, error) {
+	if d.h.mem == nil {
+		return 0, nil
+	}
+	return d.h.mem.Expire(before, limit)
+}
+
 // Tombstones implements node.Store.
 func (d disk) Tombstones(before uint64, behind node.Entry, limit int) ([]node.Entry, error) {
 	if d.h.mem == nil {

@@ -98,8 +98,8 @@ func printInspection(w io.Writer, r store.Inspection) error {
 	}
 	row("made", "%s, last known to be alive %s", day(r.Created), day(r.LastAlive))
 	row("peers", "%d", len(r.Peers))
-	row("records", "%s, %s of them deletes, %s bytes of keys, %s of values, %s on disk", cli.GroupDigits(r.Records), cli.GroupDigits(r.Tombstones),
-		cli.GroupDigits(r.KeyBytes), cli.GroupDigits(r.ValueBytes), cli.GroupDigits(r.DiskBytes))
+	row("records", "%s, %s of them deletes, %s that expire, %s bytes of keys, %s of values, %s on disk", cli.GroupDigits(r.Records),
+		cli.GroupDigits(r.Tombstones), cli.GroupDigits(r.Expiring), cli.GroupDigits(r.KeyBytes), cli.GroupDigits(r.ValueBytes), cli.GroupDigits(r.DiskBytes))
 	if r.Records > 0 {
 		row("written", "%s to %s", day(time.UnixMilli(r.Oldest.Millis())), day(time.UnixMilli(r.Newest.Millis())))
 	}
@@ -140,6 +140,7 @@ type inspectionJSON struct {
 	Peers       []string          `json:"peers"`
 	Records     int64             `json:"records"`
 	Tombstones  int64             `json:"tombstones"`
+	Expiring    int64             `json:"expiring"`
 	KeyBytes    int64             `json:"key_bytes"`
 	ValueBytes  int64             `json:"value_bytes"`
 	DiskBytes   int64             `json:"disk_bytes"`
@@ -159,8 +160,8 @@ type nodeRecordsJSON struct {
 func printInspectionJSON(w io.Writer, r store.Inspection) error {
 	out := inspectionJSON{
 		Process: hex.EncodeToString(r.Identity.Process[:]), Incarnation: r.Identity.Incarnation, Format: r.Format, Created: r.Created, LastAlive: r.LastAlive,
-		Peers: append([]string{}, r.Peers...), Records: r.Records, Tombstones: r.Tombstones, KeyBytes: r.KeyBytes, ValueBytes: r.ValueBytes,
-		DiskBytes: r.DiskBytes, Corrupt: r.Corrupt, CorruptKeys: []string{}, Tree: r.Tree,
+		Peers: append([]string{}, r.Peers...), Records: r.Records, Tombstones: r.Tombstones, Expiring: r.Expiring,
+		KeyBytes: r.KeyBytes, ValueBytes: r.ValueBytes, DiskBytes: r.DiskBytes, Corrupt: r.Corrupt, CorruptKeys: []string{}, Tree: r.Tree,
 	}
 	if r.Cluster != ([16]byte{}) {
 		out.Cluster = hex.EncodeToString(r.Cluster[:])

@@ -21,6 +21,10 @@ import (
 //
 //	format 2 | flags | version time (8) | version origin (8) | request id (16) | length of the history (2) | history | value | CRC-32C (4)
 //
+// or, with a time to expire and maybe a history,
+//
+//	format 3 | flags | version time (8) | version origin (8) | request id (16) | expires (8) | length of the history (2) | history | value | CRC-32C (4)
+//
 // where the checksum covers the disk key and everything before it. Disk keys that start with 0x00 are the store's own.
 const (
 	metaSpace   byte = 0x00
@@ -30,9 +34,11 @@ const (
 
 	recordFormat   byte = 1
 	historyFormat  byte = 2
+	expiryFormat   byte = 3
 	flagTombstone  byte = 1 << 0
 	flagManifest   byte = 1 << 1
 	headerBytes         = 2 + 8 + 8 + 16
+	expiryBytes         = 8
 	lengthBytes         = 2
 	checksumBytes       = 4
 	recordOverhead      = headerBytes + checksumBytes
@@ -53,7 +59,10 @@ func userKey(diskKey []byte) []byte { return diskKey[keyOverhead:] }
 // encodedBytes returns the length of the disk value of r.
 func encodedBytes(r *node.Record) int {
 	n := recordOverhead
-	if r.History != "" {
+	if r.Expires != 0 {
+		n += expiryBytes
+	}
+	if r.Expires != 0 || r.History != "" {
 		n += lengthBytes + len(r.History)
 	}
 	if !r.Tombstone {
@@ -75,13 +84,21 @@ func encodeRecord(dst, diskKey []byte, r *node.Record) {
 	binary.BigEndian.PutUint64(dst[10:], r.Version.Origin)
 	copy(dst[18:], r.Request[:])
 	body := dst[headerBytes : len(dst)-checksumBytes]
-	if r.History != "" {
-		dst[0] = historyFormat
+	if r.Expires != 0 {
+		binary.BigEndian.PutUint64(body, uint64(r.Expires))
+		body = body[expiryBytes:]
+	}
+	if r.Expires != 0 || r.History != "" {
+		if dst[0] = historyFormat; r.Expires != 0 {
+			dst[0] = expiryFormat
+		}
 		binary.BigEndian.PutUint16(body, uint16(len(r.History)))
 		body = body[lengthBytes:]
 		body = body[copy(body, r.History):]
 	}
-	copy(body, r.Value)
+	if !r.Tombstone {
+		copy(body, r.Value)
+	}
 	end := len(dst) - checksumBytes
 	binary.BigEndian.PutUint32(dst[end:], checksum(diskKey, dst[:end]))
 }
@@ -90,16 +107,34 @@ func checksum(diskKey, body []byte) uint32 {
 	return crc32.Update(crc32.Checksum(diskKey, castagnoli), castagnoli, body)
 }
 
-// decodeVersion checks a disk value and returns its version. The error wraps node.ErrCorrupt.
-func decodeVersion(diskKey, raw []byte) (node.Version, error) {
-	v, _, _, err := decodeParts(diskKey, raw)
-	return v, err
+// head is what the store has to know of a record whose place another takes. The zero head is that of a key without a record.
+type head struct {
+	version   node.Version
+	tombstone bool
+	expires   int64
 }
 
-// decodeParts checks a disk value and returns its version, and where its history and value are.
-func decodeParts(diskKey, raw []byte) (v node.Version, history, value []byte, err error) {
-	corrupt := func(format string, args ...any) (node.Version, []byte, []byte, error) {
-		return node.Version{}, nil, nil, fmt.Errorf("%w: "+format, append([]any{node.ErrCorrupt}, args...)...)
+// leased reports whether the record is to expire.
+func (h head) leased() bool { return h.expires != 0 && !h.tombstone }
+
+func headOf(r *node.Record) head { return head{r.Version, r.Tombstone, r.Expires} }
+
+// decodeVersion checks a disk value and returns its version. The error wraps node.ErrCorrupt.
+func decodeVersion(diskKey, raw []byte) (node.Version, error) {
+	h, err := decodeHead(diskKey, raw)
+	return h.version, err
+}
+
+// decodeHead checks a disk value and returns its head. The error wraps node.ErrCorrupt.
+func decodeHead(diskKey, raw []byte) (head, error) {
+	h, _, _, err := decodeParts(diskKey, raw)
+	return h, err
+}
+
+// decodeParts checks a disk value and returns its head, and where its history and value are.
+func decodeParts(diskKey, raw []byte) (h head, history, value []byte, err error) {
+	corrupt := func(format string, args ...any) (head, []byte, []byte, error) {
+		return head{}, nil, nil, fmt.Errorf("%w: "+format, append([]any{node.ErrCorrupt}, args...)...)
 	}
 	if len(raw) < recordOverhead {
 		return corrupt("%d bytes, want at least %d", len(raw), recordOverhead)
@@ -109,35 +144,43 @@ func decodeParts(diskKey, raw []byte) (v node.Version, history, value []byte, er
 		return corrupt("checksum %08x, stored %08x", got, want)
 	}
 	value = raw[headerBytes:end]
-	switch raw[0] {
-	case recordFormat:
-	case historyFormat:
+	format := raw[0]
+	if format < recordFormat || format > expiryFormat {
+		return corrupt("record format %d, want %d to %d", format, recordFormat, expiryFormat)
+	}
+	if format == expiryFormat {
+		if len(value) < expiryBytes+lengthBytes {
+			return corrupt("a record of %d bytes that expires", len(raw))
+		}
+		if h.expires = int64(binary.BigEndian.Uint64(value)); h.expires <= 0 {
+			return corrupt("expires at %d", h.expires)
+		}
+		value = value[expiryBytes:]
+	}
+	if format != recordFormat {
 		n := 0
 		if len(value) >= lengthBytes {
 			n = int(binary.BigEndian.Uint16(value))
 		}
-		if n == 0 || len(value) < lengthBytes+n {
+		if n == 0 && format == historyFormat || len(value) < lengthBytes+n {
 			return corrupt("a history of %d bytes in a record of %d", n, len(raw))
 		}
 		history, value = value[lengthBytes:][:n], value[lengthBytes+n:]
 		if err := node.History(history).Check(); err != nil {
 			return corrupt("%w", err)
 		}
-	default:
-		return corrupt("record format %d, want %d or %d", raw[0], recordFormat, historyFormat)
 	}
 	if raw[1]&^(flagTombstone|flagManifest) != 0 || raw[1]&flagTombstone != 0 && (raw[1] != flagTombstone || len(value) > 0) {
 		return corrupt("flags %02x with %d bytes of value", raw[1], len(value))
 	}
-	return node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}, history, value, nil
+	h.version = node.Version{Time: binary.BigEndian.Uint64(raw[2:]), Origin: binary.BigEndian.Uint64(raw[10:])}
+	h.tombstone = raw[1]&flagTombstone != 0
+	return h, history, value, nil
 }
-
-// isTombstone tells a delete by a disk value that decodeVersion found sound.
-func isTombstone(raw []byte) bool { return raw[1]&flagTombstone != 0 }
 
 // decodeRecord checks a disk value and returns the record, whose slices are copies. The error wraps node.ErrCorrupt.
 func decodeRecord(diskKey, raw []byte) (node.Record, error) {
-	version, history, value, err := decodeParts(diskKey, raw)
+	h, history, value, err := decodeParts(diskKey, raw)
 	if err != nil {
 		return node.Record{}, err
 	}
@@ -145,8 +188,9 @@ func decodeRecord(diskKey, raw []byte) (node.Record, error) {
 	both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
 	r := node.Record{
 		Key:       both[:len(key):len(key)],
-		Version:   version,
-		Tombstone: isTombstone(raw),
+		Version:   h.version,
+		Tombstone: h.tombstone,
+		Expires:   h.expires,
 		Request:   node.RequestID(raw[18:headerBytes]),
 		History:   node.History(history),
 		Manifest:  raw[1]&flagManifest != 0,
@@ -155,4 +199,10 @@ func decodeRecord(diskKey, raw []byte) (node.Record, error) {
 		r.Value = both[len(key):]
 	}
 	return r, nil
+}
+
+// expired makes a tombstone of a record.
+func expired(r node.Record) node.Record {
+	r.Tombstone, r.Manifest, r.Value = true, false, nil
+	return r
 }

@@ -19,9 +19,11 @@ import (
 // replaced by the next Apply, older or not.
 func TestCorruptRecord(t *testing.T) {
 	for _, history := range []node.History{"", node.History("\x01" + strings.Repeat("h", 41))} {
-		r := put("key", "value", 5)
-		r.History = history
-		testCorruptRecord(t, r)
+		for _, expires := range []int64{0, 7} {
+			r := put("key", "value", 5)
+			r.History, r.Expires = history, expires
+			testCorruptRecord(t, r)
+		}
 	}
 }
 
@@ -206,12 +208,15 @@ func TestCorruptTable(t *testing.T) {
 
 func FuzzDecodeRecord(f *testing.F) {
 	s := openPebble(f, f.TempDir(), smallOptions())
-	for i, r := range []node.Record{put("k", "v", 1), put("k", "", 2), tombstone("k", 3), put("k", "v", 4), tombstone("k", 5)} {
+	for i, r := range []node.Record{put("k", "v", 1), put("k", "", 2), tombstone("k", 3), put("k", "v", 4), tombstone("k", 5), put("k", "v", 6)} {
 		r.Key = fmt.Append(nil, "k", i)
 		if i >= 3 {
 			r.History = node.History("\x00" + strings.Repeat("h", 41))
 		}
 		r.Manifest = i == 1 || i == 3
+		if i%2 == 1 {
+			r.Expires = 1 << 40
+		}
 		apply(f, s, r)
 		raw, err := s.Raw(store.DiskKey(r.Key))
 		if err != nil {
@@ -234,16 +239,16 @@ func FuzzDecodeRecord(f *testing.F) {
 }
 
 func FuzzEncodeRecord(f *testing.F) {
-	f.Add([]byte("key"), []byte("value"), uint64(1), uint64(2), false, uint8(0))
-	f.Add([]byte("\x00"), []byte(nil), uint64(1<<63), uint64(0), true, uint8(16))
-	f.Fuzz(func(t *testing.T, key, value []byte, time, origin uint64, deleted bool, outcomes uint8) {
+	f.Add([]byte("key"), []byte("value"), uint64(1), uint64(2), false, uint8(0), int64(3))
+	f.Add([]byte("\x00"), []byte(nil), uint64(1<<63), uint64(0), true, uint8(16), int64(0))
+	f.Fuzz(func(t *testing.T, key, value []byte, time, origin uint64, deleted bool, outcomes uint8, expires int64) {
 		history := node.History("")
 		if outcomes > 0 {
 			history = node.History("\x00" + strings.Repeat("h", 41*int(outcomes%17)))
 		}
 		r := node.Record{
 			Key: key, Value: append([]byte{}, value...), Tombstone: deleted, History: history, Manifest: !deleted && outcomes%2 == 1,
-			Version: node.Version{Time: time, Origin: origin}, Request: node.RequestID{byte(origin), 15: byte(time)},
+			Version: node.Version{Time: time, Origin: origin}, Request: node.RequestID{byte(origin), 15: byte(time)}, Expires: max(expires, 0),
 		}
 		if deleted {
 			r.Value = nil

@@ -114,8 +114,8 @@ func files(t testing.TB, path string) string {
 	return all.String()
 }
 
-// A directory of an older format is one of the present one from the next start on: a program that knows no hash tree, or no history, must not write to
-// it any more.
+// A directory of an older format is one of the present one from the next start on: a program that knows no hash tree, no history or no expiry must not write
+// to it any more.
 func TestDirIsBroughtUpToDate(t *testing.T) {
 	path := t.TempDir()
 	was, err := store.OpenDir(path, dirOptions())

@@ -60,8 +60,12 @@ func churn(s node.Store, rng *rand.Rand, n, rounds int, stopped *atomic.Bool) er
 		for i := range batch {
 			batch[i] = put(fmt.Sprint("key-", rng.IntN(n)), "value", 1+rng.IntN(1<<20))
 			batch[i].Tombstone = rng.IntN(8) == 0
+			batch[i].Expires = batch[i].Version.Millis() % 3
 		}
 		if _, err := s.Apply(batch); err != nil {
+			return err
+		}
+		if _, err := s.Expire(1+rng.Int64N(3), 30); err != nil {
 			return err
 		}
 		if rng.IntN(3) > 0 {
@@ -82,7 +86,7 @@ func churn(s node.Store, rng *rand.Rand, n, rounds int, stopped *atomic.Bool) er
 	return nil
 }
 
-// Whatever a power cut leaves of the records, the tree and the index of tombstones are those of what it left: while leaves are split, checkpoints are written, and
+// Whatever a power cut leaves of the records, the tree and the index by time are those of what it left: while leaves are split, checkpoints are written, and
 // records of the same blocks come and go.
 func TestPowerCutLeavesTheTreeExact(t *testing.T) {
 	seeds := uint64(40)

@@ -19,7 +19,7 @@ import (
 //	2  with a hash tree beside them, which whoever does not know it would let go wrong
 //	3  where records may have a history, which whoever does not know it would take for corrupt, and tombstones have an index, which he would let go
 //	   wrong
-//	4  where records may be manifests, which whoever does not know it would take for corrupt
+//	4  where records may expire or be manifests, which whoever does not know it would take for corrupt
 const identityFormat = 4
 
 // identity is the content of chord.json.

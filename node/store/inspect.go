@@ -29,6 +29,7 @@ type Inspection struct {
 
 	Records    int64 // that can be read, tombstones among them
 	Tombstones int64
+	Expiring   int64 // records with a value that have a time to expire, be it over or not
 	KeyBytes   int64
 	ValueBytes int64
 	DiskBytes  int64
@@ -158,8 +159,11 @@ func (r *Inspection) add(diskKey, raw []byte, sum *node.Summary) error {
 	r.Records++
 	r.KeyBytes += int64(len(rec.Key))
 	r.ValueBytes += int64(len(rec.Value))
-	if rec.Tombstone {
+	switch {
+	case rec.Tombstone:
 		r.Tombstones++
+	case rec.Expires != 0:
+		r.Expiring++
 	}
 	if r.Oldest.IsZero() || r.Oldest.Newer(rec.Version) {
 		r.Oldest = rec.Version

@@ -21,7 +21,8 @@ type Memory struct {
 	table   atomic.Pointer[[]shard]
 	growing sync.Mutex
 	records atomic.Int64
-	deleted atomic.Pointer[tombstones] // nil until there is one: most of a million stores never see a delete
+	deleted atomic.Pointer[byTime] // the tombstones; nil until there is one: most of a million stores never see a delete
+	leased  atomic.Pointer[byTime] // the records that expire; nil until there is one
 }
 
 var _ node.Store = (*Memory)(nil)
@@ -235,7 +236,7 @@ func (m *Memory) put(id ring.ID, key []byte, choose func(was node.Version) *node
 	var was head
 	it := s.find(id, key)
 	if it != nil {
-		was = head{it.record.Version, it.record.Tombstone}
+		was = headOf(it.record)
 	}
 	r := choose(was.version)
 	if r == nil {
@@ -255,7 +256,7 @@ func (m *Memory) put(id ring.ID, key []byte, choose func(was node.Version) *node
 		it.record = &stored
 	}
 	s.count(deltaOf(id, it.key, was.version, stored.Version))
-	m.index(id, it.key, was, head{stored.Version, stored.Tombstone})
+	m.index(id, it.key, was, headOf(&stored))
 	single := s.tree.Len()
 	s.mu.Unlock()
 	if was.version.IsZero() {
@@ -288,7 +289,7 @@ func (m *Memory) drop(id ring.ID, e node.Entry) bool {
 	s.tree.Delete(leafOf(found))
 	delete(s.byKey, string(e.Key))
 	s.count(deltaOf(id, e.Key, e.Version, node.Version{}))
-	m.index(id, e.Key, head{e.Version, found.record.Tombstone}, head{})
+	m.index(id, e.Key, headOf(found.record), head{})
 	return true
 }
 
@@ -374,7 +375,7 @@ func (m *Memory) Writable() error { return nil }
 
 // Stats implements node.Store.
 func (m *Memory) Stats() node.StoreStats {
-	return node.StoreStats{Records: m.records.Load(), Tombstones: m.tombstones()}
+	return node.StoreStats{Records: m.records.Load(), Tombstones: m.deleted.Load().len(), Expiring: m.leased.Load().len()}
 }
 
 // Lost implements node.Store: memory loses nothing.

@@ -57,6 +57,24 @@ func (m model) drop(entries []node.Entry) (n int) {
 	return n
 }
 
+func (m model) expire(before int64, limit int) int {
+	var due []node.Record
+	for _, r := range m {
+		if r.Expires != 0 && r.Expires < before && !r.Tombstone {
+			due = append(due, r)
+		}
+	}
+	slices.SortFunc(due, func(a, b node.Record) int {
+		return cmp.Or(cmp.Compare(a.Expires, b.Expires), a.ID().Compare(b.ID()), bytes.Compare(a.Key, b.Key))
+	})
+	due = due[:min(limit, len(due))]
+	for _, r := range due {
+		r.Tombstone, r.Value = true, nil
+		m[string(r.Key)] = r
+	}
+	return len(due)
+}
+
 func (m model) list(arc ring.Arc, from node.Cursor, limit int) []node.Entry {
 	behind := func(id ring.ID) ring.ID { return ring.Distance(arc.After.Next(), id) }
 	var entries []node.Entry
@@ -84,6 +102,9 @@ var (
 		r.Request = node.RequestID{byte(r.Version.Time), byte(r.Version.Origin)}
 		if r.Version.Origin == 2 {
 			r.History = node.History("\x01" + strings.Repeat(string(rune('a'+r.Version.Time)), 41*int(r.Version.Time)))
+		}
+		if r.Version.Origin > 1 {
+			r.Expires = int64(r.Version.Time % 4)
 		}
 		if r.Tombstone = r.Version.Time%3 == 0; !r.Tombstone && r.Version.Time%3 == 1 {
 			r.Value = fmt.Append(nil, r.Version)
@@ -150,6 +171,13 @@ func compare(t *rapid.T, s node.Store, reopen func() node.Store) {
 			got, err := s.Drop(batch)
 			if want := m.drop(batch); err != nil || got != want {
 				t.Fatalf("dropped %d, %v, want %d", got, err, want)
+			}
+		},
+		"expire": func(t *rapid.T) {
+			before, limit := rapid.Int64Range(-1, 5).Draw(t, "before"), rapid.IntRange(0, 4).Draw(t, "limit")
+			got, err := s.Expire(before, limit)
+			if want := m.expire(before, limit); err != nil || got != want {
+				t.Fatalf("made %d tombstones, %v, want %d", got, err, want)
 			}
 		},
 		"tombstones": func(t *rapid.T) {

@@ -37,6 +37,7 @@ type Pebble struct {
 	closedMu sync.Mutex
 
 	deleted    atomic.Int64 // tombstones
+	leased     atomic.Int64 // records that expire
 	corrupt    atomic.Int64
 	treeErrors atomic.Int64
 	corruptLog zerolog.Logger // at most some lines a second
@@ -54,7 +55,7 @@ const slowDisk = 5 * time.Second
 // OpenPebble opens the store in a directory of its own, and makes both if there is none. The error wraps node.ErrStore, or
 // node.ErrStoreFull if there is too little room even to open it.
 //
-// A store that was made before there were hash trees, or an index of tombstones, is read through first, which takes a second for some million records.
+// A store that was made before there were hash trees, or an index by time, is read through first, which takes a second for some million records.
 func OpenPebble(dir string, opts PebbleOptions) (*Pebble, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: options: %w", node.ErrStore, err)
@@ -165,7 +166,8 @@ func storeError(what string, err error) error {
 // Stats implements node.Store.
 func (p *Pebble) Stats() node.StoreStats {
 	return node.StoreStats{
-		Records: p.tree.root.count.Load(), Tombstones: max(p.deleted.Load(), 0), DiskBytes: int64(p.db.Metrics().DiskSpaceUsage()), FreeBytes: p.space.freeBytes(),
+		Records: p.tree.root.count.Load(), Tombstones: max(p.deleted.Load(), 0), Expiring: max(p.leased.Load(), 0),
+		DiskBytes: int64(p.db.Metrics().DiskSpaceUsage()), FreeBytes: p.space.freeBytes(),
 	}
 }
 

@@ -58,9 +58,7 @@ func (p *Pebble) headIn(in pebble.Reader, diskKey []byte) (h head, err error) {
 		return head{}, nil
 	}
 	if err == nil {
-		if h.version, err = decodeVersion(diskKey, raw); err == nil {
-			h.tombstone = isTombstone(raw)
-		}
+		h, err = decodeHead(diskKey, raw)
 		err = errors.Join(err, closer.Close())
 	}
 	if isCorrupt(err) {

@@ -58,7 +58,7 @@ type change struct {
 	deltas  []delta // of the hash tree
 	waits   bool    // it is committed, and its sync to be waited for
 
-	tombstones int64 // more than before
+	tombstones, leases int64 // more than before
 }
 
 // commit makes the batch visible and gives it its place in the log. The stripes are locked before, and not any more after.
@@ -79,6 +79,7 @@ func (p *Pebble) commit(c *change) error {
 	}
 	p.tree.add(c.deltas)
 	p.deleted.Add(c.tombstones)
+	p.leased.Add(c.leases)
 	return nil
 }
 
@@ -203,7 +204,7 @@ func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(sam
 		if err == nil {
 			if r := choose(same, was.version); r != nil {
 				c.deltas = append(c.deltas, deltaOf(id, key, was.version, r.Version))
-				err = errors.Join(put(c.batch, diskKey, r), c.index(diskKey, was, head{r.Version, r.Tombstone}))
+				err = errors.Join(put(c.batch, diskKey, r), c.index(diskKey, was, headOf(r)))
 			}
 		}
 		if err != nil {

@@ -84,7 +84,7 @@ func get(t testing.TB, s node.Store, key string) (node.Record, bool) {
 // equal compares records, nil and empty values told apart.
 func equal(a, b node.Record) bool {
 	return bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Value, b.Value) && (a.Value == nil) == (b.Value == nil) &&
-		a.Version == b.Version && a.Tombstone == b.Tombstone && a.Request == b.Request && a.History == b.History && a.Manifest == b.Manifest
+		a.Version == b.Version && a.Tombstone == b.Tombstone && a.Request == b.Request && a.History == b.History && a.Manifest == b.Manifest && a.Expires == b.Expires
 }
 
 func TestApplyKeepsTheNewest(t *testing.T) {

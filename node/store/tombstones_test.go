@@ -32,11 +32,14 @@ func indexError(s node.Store) error {
 		return err
 	}
 	var want, got []node.Entry
+	expiring := int64(0)
 	for _, e := range all {
 		if r, _, err := s.Get(e.Key); err != nil {
 			return err
 		} else if r.Tombstone {
 			want = append(want, node.Entry{Key: e.Key, Version: e.Version})
+		} else if r.Expires != 0 {
+			expiring++
 		}
 	}
 	slices.SortFunc(want, byAge)
@@ -50,6 +53,9 @@ func indexError(s node.Store) error {
 	}
 	if n := s.Stats().Tombstones; n != int64(len(want)) {
 		return fmt.Errorf("%d tombstones by the statistics, %d in the store", n, len(want))
+	}
+	if n := s.Stats().Expiring; n != expiring {
+		return fmt.Errorf("%d records expire by the statistics, %d in the store", n, expiring)
 	}
 	return nil
 }
