@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +39,16 @@ type process struct {
 	addr  string
 	store node.Store
 	rt    *node.Live
+	ahead atomic.Int64 // of its clock
 }
+
+// wallClock is a Runtime whose clock is wrong.
+type wallClock struct {
+	*node.Live
+	ahead *atomic.Int64
+}
+
+func (w wallClock) Now() time.Time { return w.Live.Now().Add(time.Duration(w.ahead.Load())) }
 
 var errSilent = fmt.Errorf("silent")
 
@@ -79,7 +89,7 @@ func (c *cluster) restart(id node.Identity, addr string, st node.Store) *process
 	if c.peers != nil {
 		peers = c.peers(&wire{c: c, from: addr})
 	}
-	proc, err := node.New(c.cfg, id, addr, peers, p.rt, st, node.Events{
+	proc, err := node.New(c.cfg, id, addr, peers, wallClock{p.rt, &p.ahead}, st, node.Events{
 		Violation: func(n ring.Ref, err error) { c.t.Errorf("violation at %v: %v", n, err) },
 	})
 	if err != nil {

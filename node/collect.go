@@ -54,7 +54,7 @@ func (n *vnode) collect(ctx context.Context, page []Entry) {
 	}
 	var records []Record
 	for _, e := range page {
-		if r, ok, err := n.p.store.Get(e.Key); err == nil && ok && r.Version == e.Version && s.arc.Contains(ring.Hash(e.Key)) {
+		if r, ok, err := n.p.store.Get(e.Key); err == nil && ok && r.Version == e.Version && !n.p.early(&r) && s.arc.Contains(ring.Hash(e.Key)) {
 			records = append(records, r)
 		}
 	}
@@ -125,7 +125,7 @@ func (n *vnode) confirmed(ctx context.Context, others []ring.Ref, records []Reco
 	return entries
 }
 
-// Collect drops those of the entries that are tombstones here, of this very version and, by the own clock, old enough: whoever asks can take away nothing else.
+// Collect drops those of the entries that are tombstones here, maybe by having expired, of this very version and, by the own clock, old enough: whoever asks can take away nothing else.
 // Errors: ErrNotReady; those of the store.
 func (p *Process) Collect(_ context.Context, entries []Entry) error {
 	if p.phase.Load() >= closing {
@@ -141,7 +141,7 @@ func (p *Process) Collect(_ context.Context, entries []Entry) error {
 		if err != nil {
 			return err
 		}
-		if ok && r.Tombstone && r.Version == e.Version {
+		if r = p.lapsed(r); ok && r.Tombstone && r.Version == e.Version && !p.early(&r) {
 			drop = append(drop, e)
 		}
 	}

@@ -23,6 +23,8 @@ type Events struct {
 	Moved func(peer ring.Ref, sent, received, bytes int)
 	// Dropped: records that belong elsewhere were confirmed there and removed here.
 	Dropped func(arc ring.Arc, records int)
+	// Expired: this many records have become tombstones, because their time is over.
+	Expired func(records int)
 	// Collected: the replicas of a node's arc have forgotten this many deletes.
 	Collected func(n ring.Ref, tombstones int)
 	// Stale: the ring went on without the process for so long that its records may be ones that are deleted. It has to stop, and may come back without them.

@@ -137,6 +137,9 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 		}
 		if ok {
 			f.Version = r.Version
+			if r.Expires != 0 && r.Tombstone != p.clock.passed(r.Expires) {
+				f.Owned = ring.Arc{} // by the own clock it is to be read as something else than it is
+			}
 			if r.Version != wants[i].Have && !wants[i].Bare {
 				f.Record = r
 				size += r.size()

@@ -53,6 +53,10 @@ const (
 	mutantStaleKept
 	// mutantHistoryForgotten: an owner does not look at the history that another left.
 	mutantHistoryForgotten
+	// mutantExpiryIgnored: a read takes what has expired for what it was, until its value is taken out of the store.
+	mutantExpiryIgnored
+	// mutantExpiryLost: what repair sends does not expire.
+	mutantExpiryLost
 	// mutantLeaveBare: a process leaves without handing over.
 	mutantLeaveBare
 )

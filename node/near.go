@@ -85,7 +85,7 @@ func (n *nearRead) own() (r Record, mine bool) {
 		return Record{}, false
 	}
 	n.replicas = slices.Delete(n.replicas, at, at+1)
-	r, _, err := n.p.store.Get(n.key)
+	r, _, err := n.p.stored(n.key)
 	return r, err == nil
 }
 
@@ -172,17 +172,12 @@ func (n *nearRead) ask(ctx context.Context, first int, done func(i int, f *Found
 	return nil == n.p.await(ctx, func(wake func()) { n.p.hedge(len(n.replicas), first, patience, ask, hear, wake) })
 }
 
-// finish makes the result, unless the record is missing, because nobody who was asked for it has answered.
+// finish makes the result, unless the record is missing, because nobody who was asked for it has answered, or has a time to expire that is over by the own clock, and
+// its value: whether it is there is for the owner to say. An owner who has taken the value out and vouches for it has done so when the time was over by all clocks.
 func (n *nearRead) finish(r Record, answers int) {
-	exists := !r.Version.IsZero()
-	if exists && r.Key == nil {
+	if !r.Version.IsZero() && r.Key == nil || n.p.early(&r) || n.p.lapsed(r).Tombstone != r.Tombstone {
 		return
 	}
-	n.ok, n.result.Version, n.result.Acks = true, r.Version, answers
-	if n.result.Found = exists && !r.Tombstone; n.result.Found {
-		n.result.Manifest = r.Manifest
-		if !n.bare {
-			n.result.Value = r.Value
-		}
-	}
+	n.ok, n.result.Acks = true, answers
+	n.result.show(n.p, &r, n.bare)
 }

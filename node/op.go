@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -18,10 +19,11 @@ const (
 	OpAppend    // Op.Value goes behind the value, if there is one
 	OpPrepend   // Op.Value goes before it
 	OpManifest  // a put whose value is the manifest of a large value: see Record.Manifest
+	OpTouch     // the value stays, and expires as the operation says; the key must have one
 )
 
 func (k Kind) String() string {
-	names := [...]string{"invalid", "get", "put", "delete", "increment", "append", "prepend", "put manifest"}
+	names := [...]string{"invalid", "get", "put", "delete", "increment", "append", "prepend", "put manifest", "touch"}
 	if int(k) >= len(names) {
 		return names[0]
 	}
@@ -81,6 +83,11 @@ type Op struct {
 	Version Version   // of IfVersion
 	Add     int64     // of an increment
 	Initial int64     // of an increment
+
+	// Of a write: how long what it leaves is there, or until when, in milliseconds since 1970; not both. Without either, a put, also if absent or if present, does not expire, and what
+	// builds on what is there (increment, append, prepend, put if version) expires when that did; so it is Forever that takes its expiry from it.
+	TTL     time.Duration
+	Expires int64
 }
 
 // reads reports whether the operation changes nothing.
@@ -91,11 +98,13 @@ func (o *Op) Conditional() bool { return o.Kind > OpDelete || o.If != Always }
 
 // Result is the outcome of an Op that succeeded.
 type Result struct {
-	Found   bool    // get: the key has a value. Of a write: it had one before, as far as its owner knew
-	Value   []byte  // of a get that is not Bare
-	Number  int64   // of an increment: the value afterwards; of an append or prepend: the bytes of the value afterwards
-	Version Version // of the value found, or given to the write
-	Acks    int     // replicas, the owner's included, that answered (a read) or have the write durably (a write)
+	Found   bool          // get: the key has a value. Of a write: it had one before, as far as its owner knew
+	Value   []byte        // of a get that is not Bare
+	Number  int64         // of an increment: the value afterwards; of an append or prepend: the bytes of the value afterwards
+	Version Version       // of the value found, or given to the write
+	Expires int64         // get: when the value found expires, or the one expired that was there last, in milliseconds since 1970, 0 for never; of a write that says when: what came of that
+	Left    time.Duration // of a get: from when it was answered until then
+	Acks    int           // replicas, the owner's included, that answered (a read) or have the write durably (a write)
 
 	Manifest bool   // get: the value is a manifest
 	Replaced []byte // of a write: the manifest that it took the place of, if it did so now and not at an earlier attempt

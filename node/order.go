@@ -138,6 +138,7 @@ func (w *write) decide(latest Record) error {
 		w.record = latest
 		return err
 	}
+	latest = p.lapsed(latest)
 	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request, History: latest.History, Manifest: w.Kind == OpManifest}
 	w.answer = outcome{Request: w.Request, Existed: latest.exists()}
 	if err := w.met(&latest); err != nil {
@@ -151,6 +152,9 @@ func (w *write) decide(latest Record) error {
 	}
 	if err := w.version(latest.Version); err != nil {
 		return err
+	}
+	if w.record.Expires = w.expiry(w.record.Version); w.keepsExpiry() && !w.record.Tombstone && latest.exists() {
+		w.record.Expires = latest.Expires
 	}
 	if w.doubt {
 		w.record.History = w.record.History.doubtful()
@@ -197,7 +201,7 @@ func (o *Op) met(latest *Record) error {
 	switch {
 	case o.If == IfAbsent && found:
 		return conflict(Exists, latest)
-	case (o.If == IfPresent || o.If == IfVersion) && !found:
+	case (o.If == IfPresent || o.If == IfVersion || o.Kind == OpTouch) && !found:
 		return conflict(Missing, latest)
 	case o.If == IfVersion && latest.Version != o.Version:
 		return conflict(Changed, latest)
@@ -207,12 +211,14 @@ func (o *Op) met(latest *Record) error {
 
 // combine returns the value that an operation leaves, and Result.Number.
 func (o *Op) combine(latest *Record) (value []byte, number int64, err error) {
-	if latest.Manifest && (o.Kind == OpIncrement || o.Kind == OpAppend || o.Kind == OpPrepend) {
+	if latest.Manifest && (o.Kind == OpIncrement || o.Kind == OpAppend || o.Kind == OpPrepend || o.Kind == OpTouch) {
 		return nil, 0, conflict(Chunked, latest)
 	}
 	switch o.Kind {
 	case OpPut, OpManifest:
 		return o.Value, 0, nil
+	case OpTouch:
+		return latest.Value, 0, nil
 	case OpIncrement:
 		if number, err = o.add(latest); err != nil {
 			return nil, 0, err
@@ -292,16 +298,7 @@ func (w *write) confirm(b *batch) (Version, error) {
 	if _, err = q.finish(need); err != nil {
 		return Version{}, err
 	}
-	return q.newest.Version, w.keep(q.newest)
-}
-
-// keep makes sure that the own store has a record that others have.
-func (w *write) keep(r Record) error {
-	if r.Version.IsZero() {
-		return nil
-	}
-	_, err := w.n.p.apply([]Record{r})
-	return err
+	return q.newest.Version, p.keep(q.newest)
 }
 
 // void is the end of a conditional operation after another process turned out to have a newer version: somebody else has decided, too, on an older state of the key. The record
@@ -309,7 +306,7 @@ func (w *write) keep(r Record) error {
 func (w *write) void() error {
 	newest, err := w.latest(true)
 	if err == nil {
-		err = w.keep(newest)
+		err = w.n.p.keep(newest)
 	}
 	return fmt.Errorf("%w: another process takes itself for the owner of the key: %w", ErrUnknown, errors.Join(err, ErrConsistency))
 }

@@ -83,7 +83,7 @@ type answer struct {
 func (q *quorumRead) begin(o *owned, group []ring.Ref) {
 	q.owned, q.group = o, group
 	q.answers = q.room[:0]
-	own, ok, err := o.n.p.store.Get(o.Key)
+	own, ok, err := o.n.p.stored(o.Key)
 	if err != nil {
 		q.corrupt = errors.Is(err, ErrCorrupt)
 		q.fail(group[0], err)
@@ -120,15 +120,11 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
 	}
 	if q.corrupt && !newest.Version.IsZero() {
-		_, _ = p.apply([]Record{newest}) // what fails now is left to the next repair
+		_ = p.keep(newest) // what fails now is left to the next repair
 	}
-	r := Result{Version: newest.Version, Acks: len(q.answers)}
-	if r.Found = newest.exists(); r.Found {
-		r.Manifest = newest.Manifest
-		if !q.Bare {
-			r.Value = newest.Value
-		}
-	}
+	newest = p.lapsed(newest)
+	r := Result{Acks: len(q.answers)}
+	r.show(p, &newest, q.Bare)
 	return r, nil
 }
 
@@ -225,6 +221,10 @@ func (a *poll) add(i int, err error) (enough bool) {
 			q.fail(a.replicas[i], err)
 		case j < len(a.found[i]):
 			f := &a.found[i][j]
+			if a.p.early(&f.Record) {
+				q.fail(a.replicas[i], fmt.Errorf("%w: it has expired there before its time", ErrCorrupt))
+				continue
+			}
 			if f.Version == a.wants[j].Have {
 				f.Record.Version = f.Version // it was left out
 			}

@@ -309,6 +309,9 @@ func (r *reconciliation) send(ctx context.Context, entries []Entry) error {
 		if err != nil {
 			return err
 		}
+		if mutantExpiryLost.on() {
+			rec.Expires = 0
+		}
 		if ok { // else it was dropped meanwhile, after others confirmed it
 			batch = append(batch, rec)
 			size += rec.size()

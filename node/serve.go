@@ -97,7 +97,7 @@ func (p *Process) hint(id ring.ID) ring.Ref {
 // validate checks an operation against the limits.
 func (p *Process) validate(op *Op) error {
 	switch {
-	case op.Kind < OpGet || op.Kind > OpManifest:
+	case op.Kind < OpGet || op.Kind > OpTouch:
 		return fmt.Errorf("%w: operation %d", ErrInvalid, op.Kind)
 	case op.If > IfVersion || op.If != Always && op.reads() || op.If == IfAbsent && op.Kind == OpDelete:
 		return fmt.Errorf("%w: a %v %v", ErrInvalid, op.Kind, op.If)
@@ -111,6 +111,9 @@ func (p *Process) validate(op *Op) error {
 		return fmt.Errorf("%w: the key has %d bytes, the limit is %d", ErrInvalid, len(op.Key), p.cfg.MaxKeyBytes)
 	case len(op.Value) > p.cfg.MaxValueBytes:
 		return fmt.Errorf("%w: the value has %d bytes, the limit is %d", ErrInvalid, len(op.Value), p.cfg.MaxValueBytes)
+	}
+	if op.Expiring() || op.Kind == OpTouch {
+		return op.CheckExpiry(p.rt.Now())
 	}
 	return nil
 }

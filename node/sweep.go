@@ -13,12 +13,13 @@ import (
 // who owns each, and where this process is not in the replica group, it makes sure that all N members have the records, then
 // drops its own. It forgets nothing that fewer than N others have confirmed.
 
-// sweep runs one pass and returns when to run the next: rarer while nothing is stored. What could not be given away now waits for the next. A
+// sweep makes tombstones of what has expired, runs one pass, and returns when to run the next: rarer while nothing is stored. What could not be given away now waits for the next. A
 // process does not notice when it leaves the group of an owner some way behind it, so it has to look now and then.
 func (p *Process) sweep(ctx context.Context) time.Duration {
 	if p.Ready() {
 		p.refill(ctx)
 	}
+	p.expire(ctx)
 	if first, err := p.store.List(ring.FullArc(), Cursor{}, 1); err == nil && len(first) == 0 {
 		return 4 * p.cfg.SweepInterval
 	}

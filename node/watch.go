@@ -3,13 +3,15 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // Watch tells of a key that an own node owns: what a read by quorum finds, first if that is newer than the version after, then whenever it has become newer. Of
-// changes that follow each other closely only the last may be told. It returns when ctx ends, with its error; when tell returns an error, with that; and else with one of Serve's:
+// changes that follow each other closely only the last may be told; that a value has expired is told with its version. It returns when ctx ends, with its error; when tell returns an error, with that; and else with one of Serve's:
 // a NotOwnerError as soon as the key is somebody else's.
 func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell func(Result) error) error {
 	op := Op{Kind: OpGet, Key: key}
+	lapsed := false // it was told that this version has expired
 	w := p.watches().add(string(key))
 	defer p.watches().remove(string(key), w)
 	// Bound: each turn but the first waits for a change, and RepairInterval if none comes.
@@ -18,14 +20,14 @@ func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell fun
 		if err != nil {
 			return err
 		}
-		if r.Version.Newer(after) {
-			after = r.Version
+		if expired := !r.Found && r.Expires != 0; r.Version.Newer(after) || r.Version == after && expired && !lapsed {
+			after, lapsed = r.Version, expired
 			if err := tell(r); err != nil {
 				return err
 			}
 			continue // with what has come meanwhile
 		}
-		p.dormant(ctx, w)
+		p.dormant(ctx, w, r.Left)
 	}
 	if p.ctx.Err() != nil {
 		return ErrNotReady
@@ -33,10 +35,14 @@ func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell fun
 	return fmt.Errorf("watch %q: %w", key, ctx.Err())
 }
 
-// dormant waits until something is stored under the key, or the process owns something else than before. RepairInterval later it ends in any case, so that one who is cut off
-// from its replicas finds out.
-func (p *Process) dormant(ctx context.Context, w *watch) {
-	ctx, cancel := p.rt.WithTimeout(ctx, p.cfg.RepairInterval)
+// dormant waits until something is stored under the key, or the process owns something else than before, or the value has expired, which is left for so long if that is not 0.
+// RepairInterval later it ends in any case, so that one who is cut off from its replicas finds out.
+func (p *Process) dormant(ctx context.Context, w *watch, left time.Duration) {
+	most := p.cfg.RepairInterval
+	if left > 0 {
+		most = min(most, left)
+	}
+	ctx, cancel := p.rt.WithTimeout(ctx, most)
 	defer cancel()
 	_ = p.rt.Await(ctx, func(wake func()) {
 		if !w.sleep(wake) {

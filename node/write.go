@@ -95,7 +95,7 @@ func (w *write) begin() error {
 	w.leave()
 	w.ordered, w.placed = true, false
 	if err == nil && w.consulted {
-		err = w.keep(latest)
+		err = w.n.p.keep(latest)
 	}
 	return err
 }
@@ -106,14 +106,16 @@ func (w *write) make(latest Record) error {
 	if !w.record.Tombstone {
 		w.record.Value = w.Value
 	}
-	w.was, w.answer.Existed = latest, latest.exists()
+	found := w.n.p.lapsed(latest)
+	w.was, w.answer.Existed = latest, found.exists()
 	if w.record.Version, w.known = w.given(latest); w.known {
-		w.answer.Version = w.record.Version
+		w.answer.Version, w.record.Expires = w.record.Version, w.expiry(w.record.Version)
 		return nil
 	}
 	if err := w.version(latest.Version); err != nil {
 		return err
 	}
+	w.record.Expires = w.expiry(w.record.Version)
 	w.remember(w.record.Version)
 	return nil
 }
@@ -159,7 +161,7 @@ func (w *write) again(need, attempt int) error {
 // store cannot read any more.
 func (w *write) latest(elsewhere bool) (Record, error) {
 	p := w.n.p
-	own, ok, err := p.store.Get(w.Key)
+	own, ok, err := p.stored(w.Key)
 	corrupt := errors.Is(err, ErrCorrupt)
 	if err != nil && !corrupt {
 		return Record{}, err
@@ -291,11 +293,12 @@ func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
 }
 
 // count adds the answer of a replica to a write, which is answered itself if it was the last that was missing.
-func (b *batch) count(w *write, replica ring.Ref, a stored, need int) {
-	overwritten := w.known && !w.Conditional() || a.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
-	w.add(replica, w.record, a.version, a.err, overwritten)
+func (b *batch) count(w *write, replica ring.Ref, s stored, need int) {
+	overwritten := w.known && !w.Conditional() || s.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
+	w.add(replica, w.record, s.version, s.err, overwritten)
 	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
-		b.settle(w.owned, Result{Found: w.answer.Existed, Number: w.answer.Number, Version: w.answer.Version, Acks: w.acks, Replaced: w.replaced}, nil)
+		a := &w.answer
+		b.settle(w.owned, Result{Found: a.Existed, Number: a.Number, Version: a.Version, Expires: w.expiry(a.Version), Acks: w.acks, Replaced: w.replaced}, nil)
 	}
 }
 

@@ -70,6 +70,17 @@ func (c *Client) Put(ctx context.Context, key, value []byte, level node.Level) (
 	return c.Do(ctx, node.Op{Kind: node.OpPut, Key: key, Value: value, Level: level, Request: newRequestID()})
 }
 
+// PutFor is Put of a value that is there for as long as ttl. Other writes are given theirs by Do, in Op.TTL.
+func (c *Client) PutFor(ctx context.Context, key, value []byte, ttl time.Duration, level node.Level) (node.Result, error) {
+	return c.Do(ctx, node.Op{Kind: node.OpPut, Key: key, Value: value, TTL: ttl, Level: level, Request: newRequestID()})
+}
+
+// Touch makes a key expire after ttl, whatever was said before; it never does with node.Forever. The value stays. A key without one is a *node.ConditionError. It is
+// repeated like Put, and the first attempt that took effect counts.
+func (c *Client) Touch(ctx context.Context, key []byte, ttl time.Duration, level node.Level) (node.Result, error) {
+	return c.Do(ctx, node.Op{Kind: node.OpTouch, Key: key, TTL: ttl, Level: level, Request: newRequestID()})
+}
+
 // Delete removes a key, whether it has a value or not: Result.Found tells. It is repeated like Put.
 func (c *Client) Delete(ctx context.Context, key []byte, level node.Level) (node.Result, error) {
 	return c.Do(ctx, node.Op{Kind: node.OpDelete, Key: key, Level: level, Request: newRequestID()})
@@ -117,7 +128,7 @@ func (c *Client) check(ctx context.Context, a *attempts) error {
 		return a.failed(fmt.Errorf("%w: %s", node.ErrInvalid, fmt.Sprintf(format, args...)), false)
 	}
 	switch op := a.op; {
-	case op.Kind < node.OpGet || op.Kind > node.OpManifest:
+	case op.Kind < node.OpGet || op.Kind > node.OpTouch:
 		return bad("operation %d", op.Kind)
 	case op.Level > node.LevelAll:
 		return bad("consistency level %d", op.Level)
@@ -127,6 +138,9 @@ func (c *Client) check(ctx context.Context, a *attempts) error {
 		return bad("the key has %d bytes, the limit is %d", len(op.Key), hello.MaxKeyBytes)
 	case len(op.Value) > hello.MaxValueBytes:
 		return bad("the value has %d bytes, the limit is %d", len(op.Value), hello.MaxValueBytes)
+	}
+	if err := a.op.CheckExpiry(a.start); err != nil {
+		return a.failed(err, false)
 	}
 	return nil
 }

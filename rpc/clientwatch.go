@@ -17,7 +17,7 @@ import (
 const watchPatience = 30 * time.Second
 
 // Watch tells of a key: what a read by quorum finds, first if that is newer than the version after, then whenever it has become newer, in the order of the versions, also while the key
-// changes hands. The zero Version is older than any. Of changes that follow each other closely, or happen while the owner changes, only the last may be told. It returns
+// changes hands. The zero Version is older than any. That a value has expired is told with its version. Of changes that follow each other closely, or happen while the owner changes, only the last may be told. It returns
 // fn's error as it is, or an *OpError: when ctx ends, the client is closed, or nobody has watched the key for half a minute. To go on, call it again with the version told last.
 func (c *Client) Watch(ctx context.Context, key []byte, after node.Version, fn func(node.Result) error) error {
 	w := watcher{c: c, key: key, after: after, fn: fn, heard: time.Now()}
@@ -58,6 +58,7 @@ type watcher struct {
 	c       *Client
 	key     []byte
 	after   node.Version // told last
+	lapsed  bool         // and that it has expired
 	fn      func(node.Result) error
 	stopped error     // by fn
 	heard   time.Time // when somebody watched the key last
@@ -104,14 +105,15 @@ func (w *watcher) receive(ctx context.Context, s *server) error {
 		if err != nil {
 			return failed(err)
 		}
-		r, err := getResult(s.addr, m)
+		r, err := getResult(s.addr, false, m)
 		if err != nil {
 			return err
 		}
-		if !r.Version.Newer(w.after) {
-			continue // another owner knew less
+		expired := !r.Found && r.Expires != 0
+		if !r.Version.Newer(w.after) && (r.Version != w.after || !expired || w.lapsed) {
+			continue // another owner knew less, or did not know what was told
 		}
-		w.after = r.Version
+		w.after, w.lapsed = r.Version, expired
 		if w.stopped = w.fn(r); w.stopped != nil {
 			return w.stopped
 		}

@@ -59,6 +59,9 @@ func requestFromProto(field string, b []byte) (node.RequestID, error) {
 	return node.RequestID{}, badField(field, "want %d bytes or none, got %d", len(node.RequestID{}), len(b))
 }
 
+// maxWireTime is the last time that a version can have, in milliseconds since 1970.
+const maxWireTime = 1<<48 - 1
+
 func checkWireKey(field string, key []byte) error {
 	if len(key) < 1 || len(key) > maxWireKey {
 		return badField(field, "%d bytes, want 1 to %d", len(key), maxWireKey)
@@ -75,6 +78,7 @@ type recordMessage struct {
 // set keeps pointing to the slices and the request id of r.
 func (m *recordMessage) set(r *node.Record) *chordv1.Record {
 	m.record.Key, m.record.Value, m.record.Tombstone = r.Key, r.Value, r.Tombstone
+	m.record.Expires = r.Expires
 	m.record.Request, m.record.Version = requestToProto(&r.Request), setVersion(&m.version, r.Version)
 	if r.History != "" {
 		m.record.History = []byte(r.History)
@@ -101,8 +105,11 @@ func recordFromProto(m *chordv1.Record) (node.Record, error) {
 		return node.Record{}, err
 	}
 	r := node.Record{
-		Key: m.Key, Value: m.Value, Version: versionFromProto(m.Version), Tombstone: m.Tombstone, Request: request, History: node.History(m.History),
-		Manifest: m.Manifest,
+		Key: m.Key, Value: m.Value, Version: versionFromProto(m.Version), Tombstone: m.Tombstone, Expires: m.Expires, Request: request,
+		History: node.History(m.History), Manifest: m.Manifest,
+	}
+	if r.Expires < 0 || r.Expires > maxWireTime {
+		return node.Record{}, badField("record.expires", "%d, want 0 to %d", r.Expires, int64(maxWireTime))
 	}
 	if err := r.History.Check(); err != nil {
 		return node.Record{}, badField("record.history", "%v", err)

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"time"
+
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
@@ -36,7 +38,7 @@ func servedFromProto(m *chordv1.Served) (owner ring.Ref, arc ring.Arc, err error
 
 // opToProto makes the message of a batch for an operation, in a single allocation.
 func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
-	if op.Conditional() {
+	if changes(&op) {
 		return &chordv1.OpCall{TimeoutMs: timeoutMillis, Op: &chordv1.OpCall_Change{Change: changeRequest(op, direct)}}
 	}
 	switch op.Kind {
@@ -120,6 +122,7 @@ func getToProto(r node.Result, direct bool) *chordv1.GetResponse {
 
 func setGet(m *chordv1.GetResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.GetResponse {
 	m.Found, m.Value, m.Version, m.Manifest = r.Found, r.Value, setVersion(v, r.Version), r.Manifest
+	m.Expires, m.LeftMs = r.Expires, r.Left.Milliseconds()
 	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
 	return m
 }
@@ -142,7 +145,7 @@ func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
 
 // resultToProto makes the reply to an operation of a batch, in a single allocation.
 func resultToProto(op *node.Op, r node.Result, direct bool) *chordv1.OpReply {
-	if op.Conditional() {
+	if changes(op) {
 		return &chordv1.OpReply{Reply: &chordv1.OpReply_Change{Change: changeToProto(r, direct)}}
 	}
 	switch op.Kind {
@@ -178,34 +181,34 @@ func resultFromProto(addr string, op *node.Op, reply *chordv1.OpReply) (node.Res
 		return node.Result{}, itemErrorFromProto(addr, m.Error)
 	case *chordv1.OpReply_Get:
 		if op.Kind == node.OpGet {
-			return getResult(addr, m.Get)
+			return getResult(addr, op.Bare, m.Get)
 		}
 	case *chordv1.OpReply_Put:
-		if op.Kind == node.OpPut && !op.Conditional() {
+		if op.Kind == node.OpPut && !changes(op) {
 			return writeResult(addr, m.Put)
 		}
 	case *chordv1.OpReply_Delete:
-		if op.Kind == node.OpDelete && !op.Conditional() {
+		if op.Kind == node.OpDelete && !changes(op) {
 			return writeResult(addr, m.Delete)
 		}
 	case *chordv1.OpReply_Change:
-		if op.Conditional() {
+		if changes(op) {
 			r, err := writeResult(addr, m.Change)
-			r.Number = m.Change.GetNumber()
+			r.Number, r.Expires = m.Change.GetNumber(), m.Change.GetExpires()
 			return r, err
 		}
 	}
 	return node.Result{}, malformed(addr, badField("reply", "not to a %v", op.Kind))
 }
 
-func getResult(addr string, m *chordv1.GetResponse) (node.Result, error) {
+func getResult(addr string, bare bool, m *chordv1.GetResponse) (node.Result, error) {
 	owner, arc, err := servedFromProto(m.GetServed())
 	if err != nil {
 		return node.Result{}, malformed(addr, err)
 	}
 	return node.Result{
-		Found: m.GetFound(), Value: valueFromProto(m.GetValue(), m.GetFound()), Version: versionFromProto(m.GetVersion()),
-		Acks: int(m.GetAcks()), Manifest: m.GetManifest(), Owner: owner, Arc: arc,
+		Found: m.GetFound(), Value: valueFromProto(m.GetValue(), m.GetFound() && !bare), Version: versionFromProto(m.GetVersion()),
+		Expires: m.GetExpires(), Left: time.Duration(m.GetLeftMs()) * time.Millisecond, Acks: int(m.GetAcks()), Manifest: m.GetManifest(), Owner: owner, Arc: arc,
 	}, nil
 }
 

@@ -84,6 +84,9 @@ func (g generator) record() node.Record {
 		r.History = "\x01" + node.History(g.bytes(41*g.IntN(17)))
 		r.Manifest = !r.Tombstone && g.IntN(2) == 0
 	}
+	if g.IntN(3) == 0 {
+		r.Expires = 1 + g.Int64N(1<<48-1)
+	}
 	return r
 }
 
@@ -99,6 +102,14 @@ func (g generator) op() node.Op {
 	case node.OpIncrement:
 		op.Add, op.Initial = int64(g.Uint64()), int64(g.Uint64())
 	}
+	switch {
+	case op.Kind == node.OpGet:
+		op.Bare = g.IntN(3) == 0
+	case g.IntN(3) == 0:
+		op.TTL = time.Duration(g.Int64N(int64(node.MaxTTL)+2) - 1)
+	case g.IntN(3) == 0:
+		op.Expires = g.Int64N(1 << 48)
+	}
 	if op.Kind != node.OpGet {
 		op.Request, op.Retry, op.If = g.request(), g.IntN(2) == 0, node.Condition(g.IntN(4))
 	}
@@ -111,14 +122,22 @@ func (g generator) op() node.Op {
 // result makes an answer to an operation.
 func (g generator) result(op node.Op) node.Result {
 	r := node.Result{Found: g.IntN(2) == 0, Version: g.version(), Acks: g.IntN(4)}
+	if op.Kind == node.OpGet && g.IntN(3) == 0 {
+		r.Expires = 1 + g.Int64N(1<<48)
+	}
 	if op.Kind == node.OpGet && r.Found {
-		r.Value, r.Manifest = g.bytes(g.IntN(2)*5), g.IntN(2) == 0
+		if r.Expires != 0 {
+			r.Left = time.Duration(1+g.IntN(1000)) * time.Millisecond
+		}
+		if r.Manifest = g.IntN(2) == 0; !op.Bare {
+			r.Value = g.bytes(g.IntN(2) * 5)
+		}
 	}
 	if op.Kind != node.OpGet && g.IntN(2) == 0 {
 		r.Replaced = g.bytes(5)
 	}
-	if op.Conditional() {
-		r.Number = int64(g.Uint64() | 1)
+	if op.Conditional() || op.Expiring() {
+		r.Number, r.Expires = int64(g.Uint64()|1), g.Int64N(1<<48)
 	}
 	return r
 }
@@ -243,9 +262,11 @@ func TestConvertRefuses(t *testing.T) {
 		"level: -1 is not":       op(&chordv1.OpCall{Op: &chordv1.OpCall_Put{Put: &chordv1.PutRequest{Level: -1}}}),
 		"request: want 16 bytes": op(&chordv1.OpCall{Op: &chordv1.OpCall_Delete{Delete: &chordv1.DeleteRequest{Request: id}}}),
 		"kind: 0 is no kind":     change(&chordv1.ChangeRequest{}),
-		"kind: 7 is no kind":     change(&chordv1.ChangeRequest{Kind: 7}),
+		"kind: 8 is no kind":     change(&chordv1.ChangeRequest{Kind: 8}),
 		"condition: 4 is no":     change(&chordv1.ChangeRequest{Kind: 1, Condition: 4}),
 		"condition: missing":     change(&chordv1.ChangeRequest{Kind: 1}),
+		"record.expires: -1, w":  second(recordFromProto(&chordv1.Record{Key: id, Version: versionToProto(node.Version{Time: 1}), Expires: -1})),
+		"record.expires: 28147":  second(recordFromProto(&chordv1.Record{Key: id, Version: versionToProto(node.Version{Time: 1}), Expires: 1 << 48})),
 		"record.history: inval":  second(recordFromProto(&chordv1.Record{Key: id, Version: versionToProto(node.Version{Time: 1}), History: id})),
 		"self: missing":          proc(nil),
 		"self.id: want 16 bytes": proc(&chordv1.Process{Id: id, Vnodes: 1, Addr: "a"}),

@@ -26,7 +26,7 @@ type Metrics struct {
 	conns     *prometheus.GaugeVec
 	panics    prometheus.Counter
 
-	ops        [node.OpManifest + 1][2]prometheus.Observer // opSeconds, looked up once
+	ops        [node.OpTouch + 1][2]prometheus.Observer // opSeconds, looked up once
 	collectors []prometheus.Collector
 	open       atomic.Int64 // client operations under way
 }
@@ -64,7 +64,7 @@ func NewMetrics() *Metrics {
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "chord_rpc_ops_in_flight", Help: "Client operations under way.",
 	})
-	for kind := node.OpGet; kind <= node.OpManifest; kind++ {
+	for kind := node.OpGet; kind <= node.OpTouch; kind++ {
 		m.ops[kind] = [2]prometheus.Observer{
 			m.opSeconds.WithLabelValues(kind.String(), "false"), m.opSeconds.WithLabelValues(kind.String(), "true"),
 		}
@@ -112,7 +112,7 @@ func (m *Metrics) endOp(kind node.Kind, direct bool, start, end time.Time, err e
 		return
 	}
 	m.open.Add(-1)
-	if kind < node.OpGet || kind > node.OpManifest {
+	if kind < node.OpGet || kind > node.OpTouch {
 		return // refused before it was understood
 	}
 	by := 0

@@ -38,7 +38,7 @@ func (o ScanOptions) withDefaults() ScanOptions {
 	return o
 }
 
-// Scan hands every key of an arc that has a value to fn, exactly once and in ring order, behind the cursor, while the ring may change. To
+// Scan hands every key of an arc that has a value to fn, with that and what else a get says, exactly once and in ring order, behind the cursor, while the ring may change. To
 // go on after an error, call it again with the cursor of the last key that fn took. Keys that are written or deleted during the scan
 // may be seen or not; those that are there all the time are seen. Of a record fn gets key, value, version and whether it is a manifest; it must not keep or change the slices; its error ends the scan and
 // is returned as it is.
@@ -283,7 +283,7 @@ func (s *scan) deliver(ctx context.Context, keys [][]byte) error {
 			return a.err
 		}
 		if a.Found {
-			if err := s.fn(node.Record{Key: key, Value: a.Value, Version: a.Version, Manifest: a.Manifest}); err != nil {
+			if err := s.fn(node.Record{Key: key, Value: a.Value, Version: a.Version, Manifest: a.Manifest, Expires: a.Expires}); err != nil {
 				return &scanStopped{err}
 			}
 		}

@@ -348,14 +348,15 @@ func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
 	return got, size, err
 }
 
-// DoResponse carries the answer to it, which leaves out who served the operation, as the caller knows. A result with a value is that of a
-// get, one with a number that of an increment, any other that of a put; the answers to other operations have the same fields.
+// DoResponse carries the answer to it, which leaves out who served the operation, as the caller knows. A result with something that only a
+// get answers, or with no more than an expiry, is that of a get, one with a number or an expiry that of an increment, any other that of a put; the answers to other operations have
+// the same fields.
 func (Wire) DoResponse(r node.Result) (node.Result, int, error) {
 	op := &node.Op{Kind: node.OpPut}
 	switch {
-	case r.Value != nil:
-		op.Kind = node.OpGet
-	case r.Number != 0:
+	case r.Value != nil, r.Left != 0, r.Manifest, r.Expires != 0 && r.Number == 0 && r.Replaced == nil:
+		op.Kind, op.Bare = node.OpGet, r.Value == nil
+	case r.Number != 0, r.Expires != 0:
 		op.Kind = node.OpIncrement
 	}
 	reply := resultToProto(op, r, true)

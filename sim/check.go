@@ -32,6 +32,7 @@ const (
 	CheckOnce       = "Once"       // while the ring's assumptions hold: a write has one version, however often it is tried
 	CheckCount      = "Count"      // always: a counter is no more than the increments that began; in a stable ring, each acknowledged one has its own number, above all before
 	CheckSwap       = "Swap"       // in a stable ring: of two conditional writes that expect the same version, one succeeds
+	CheckExpiry     = "Expiry"     // always: a value is not read later than it expires by more than clocks may differ, and not gone before; and its time is the same for all
 	CheckOrder      = "Order"      // while the ring's assumptions hold: a write is newer than those that were acknowledged before it began
 	CheckRefused    = "Refused"    // always: a write that was reported as not applied is never read
 	CheckStale      = "Stale"      // in a stable ring: a read is not older than what was acknowledged, or read, before it began

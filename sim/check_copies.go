@@ -45,10 +45,11 @@ func (c *Checker) synced(host int, key []byte) node.Version {
 	return v
 }
 
-// forgets reports whether the last that is known of a key is a delete, or one of which nobody knows whether it has taken effect, that its replicas may have
-// forgotten by now. Their clocks may be fast.
+// forgets reports whether the last that is known of a key is a delete, or something that has expired, or one of these of which nobody knows whether it has taken effect,
+// that its replicas may have forgotten by now. Their clocks may be fast.
 func (c *Checker) forgets(k *keyHistory) bool {
-	return k.acked.deleted && c.old(k.acked.begin) || slices.ContainsFunc(k.unknown, func(begin time.Duration) bool {
+	_, gone := c.gone(&k.acked)
+	return gone && c.old(k.acked.begin) || slices.ContainsFunc(k.unknown, func(begin time.Duration) bool {
 		return c.old(begin) && begin > k.acked.begin-c.longest
 	})
 }

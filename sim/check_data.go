@@ -26,6 +26,7 @@ type keyHistory struct {
 	writes   map[uint64]*written
 	versions map[node.Version]*written
 	counter  counter
+	lives    lives
 	swapped  map[node.Version]node.Version // of conditional writes in a stable ring: what was expected and what took its place
 }
 
@@ -35,11 +36,14 @@ type acked struct {
 	deleted bool
 	begin   time.Duration // of the operation
 	end     time.Duration
+	ends    int64 // when it expires, in milliseconds since 1970; 0 for never, -1 for nobody knows
 }
 
 // written is a value that was put.
 type written struct {
-	refused bool          // reported as not applied
+	refused bool   // reported as not applied
+	kind    string // of the operation
+	ttl     time.Duration
 	begin   time.Duration // of the operation
 	version node.Version  // under which it was seen or acknowledged first
 }
@@ -84,11 +88,12 @@ func (c *Checker) Begin(op *Operation) {
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
-	if op.Kind == OpDelete {
+	k.lives.began(op)
+	if op.ends() {
 		k.unknown = append(k.unknown, op.Begin)
 	}
 	if h := hashOf(op.Value); op.puts() && k.writes[h] == nil {
-		k.writes[h] = &written{begin: c.w.Now()}
+		k.writes[h] = &written{begin: c.w.Now(), kind: op.Kind, ttl: op.TTL}
 	}
 	if op.Kind == OpIncr {
 		k.counter.begun++
@@ -126,7 +131,7 @@ func (c *Checker) End(op *Operation) {
 	if op.Kind != OpGet {
 		k.touched = c.w.Now()
 	}
-	if i := slices.Index(k.unknown, op.Begin); op.Kind == OpDelete && op.Outcome != Unknown && i >= 0 {
+	if i := slices.Index(k.unknown, op.Begin); op.ends() && op.Outcome != Unknown && op.Outcome != Aborted && i >= 0 {
 		k.unknown = slices.Delete(k.unknown, i, i+1)
 	}
 	switch {
@@ -162,7 +167,12 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 	v := op.Result.Version
 	level := op.Level
 	need := c.need(level)
-	now := acked{v, op.Kind == OpDelete, op.Begin, c.w.Now()}
+	now := acked{v, op.Kind == OpDelete, op.Begin, c.w.Now(), 0}
+	if end, ok := endOf(op); ok {
+		now.ends = end
+	} else if k.lives.used {
+		now.ends = -1
+	}
 	if op.puts() {
 		w := k.writes[hashOf(op.Value)]
 		if other, ok := k.versions[v]; ok && other != w {
@@ -193,7 +203,7 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 			return
 		}
 	}
-	if !c.checkChange(k, op, b) {
+	if !c.checkEnd(k, op) || !c.checkChange(k, op, b) {
 		return
 	}
 	if v.Newer(k.acked.version) {
@@ -261,6 +271,9 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
 		return
 	}
 	r := &op.Result
+	if !c.checkLife(k, op) {
+		return
+	}
 	if r.Found {
 		w := k.writes[hashOf(r.Value)]
 		if w == nil {
@@ -275,7 +288,7 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
 			c.report(CheckRefused, fmt.Sprintf("get of %q returned a value whose put was reported as not applied, version %v", op.Key, r.Version), op.From)
 			return
 		}
-		if !c.checkOnce(w, op) {
+		if !k.lives.touched && !c.checkOnce(w, op) {
 			return
 		}
 	}
@@ -292,7 +305,7 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
 			return
 		}
 		if k.seen.begin < c.since || r.Version.Newer(k.seen.version) {
-			k.seen = acked{r.Version, !r.Found, op.Begin, c.w.Now()}
+			k.seen = acked{version: r.Version, deleted: !r.Found, begin: op.Begin, end: c.w.Now()}
 		}
 		if n := c.spread(k, r.Version); n <= c.cfg.Replicas-c.cfg.ReadQuorum && (r.Found || !b.forgets && !c.forgets(k)) {
 			c.report(CheckSpread, fmt.Sprintf("get of %q returned version %v, which only %d replicas have", op.Key, r.Version, n), c.groupHosts(k)...)

@@ -155,6 +155,7 @@ func (c *Checker) readOne(k *keyHistory, from *Host) {
 		defer cancel()
 		r, err = from.Process().Do(ctx, node.Op{Kind: node.OpGet, Key: k.key})
 	})
+	surely, maybe := c.gone(&k.acked)
 	switch err = errors.Join(ended, err); {
 	case err != nil:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring: %v", k.key, from.Addr(), err), append(c.groupHosts(k), from.Number())...)
@@ -165,7 +166,7 @@ func (c *Checker) readOne(k *keyHistory, from *Host) {
 	case k.acked.version.Newer(r.Version) && !k.lost:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring returned version %v, but %v was acknowledged at %v", k.key, from.Addr(),
 			r.Version, k.acked.version, k.acked.end), append(c.groupHosts(k), from.Number())...)
-	case r.Version == k.acked.version && r.Found == k.acked.deleted:
+	case r.Version == k.acked.version && (r.Found && surely || !r.Found && !maybe):
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring: found %v, deleted %v, at version %v", k.key, from.Addr(), r.Found,
 			k.acked.deleted, r.Version), append(c.groupHosts(k), from.Number())...)
 	case r.Found && k.counter.begun > 0:

@@ -65,6 +65,8 @@ var mutants = []mutant{
 	{node: "history-forgotten", scenario: "conditions", seed: 1, check: sim.CheckCount},
 	{node: "tombstone-unconfirmed", scenario: "unconfirmed", seed: 1, check: sim.CheckHeal},
 	{node: "stale-kept", scenario: "away", seed: 1, check: sim.CheckHeal},
+	{node: "expiry-ignored", scenario: "expiry", seed: 1, check: sim.CheckExpiry},
+	{node: "expiry-lost", scenario: "expiry", seed: 1, check: sim.CheckExpiry},
 	{node: "leave-bare", scenario: "leaving", seed: 1, check: sim.CheckHandOver},
 }
 

@@ -98,11 +98,12 @@ func (o Outcome) String() string {
 type Operation struct {
 	Number   int    // in the order in which they began, from 0 on
 	Workload int    // index into Scenario.Workload
-	Kind     string // OpLookup, OpPut, OpGet, OpDelete, OpCas or OpIncr
+	Kind     string // OpLookup, OpPut, OpGet, OpDelete, OpCas, OpIncr or OpTouch
 	From     int    // number of the host whose process issues it
 	Key      []byte // nil: a lookup of a random identifier
 	ID       ring.ID
 	Value    []byte // of a put or cas; no two are the same
+	TTL      time.Duration
 	Level    node.Level
 	Begin    time.Duration
 
@@ -122,6 +123,9 @@ type Operation struct {
 
 // puts reports whether the operation stores Value.
 func (o *Operation) puts() bool { return o.Kind == OpPut || o.Kind == OpCas }
+
+// ends reports whether there may be no value some time after the operation, because of it.
+func (o *Operation) ends() bool { return o.Kind == OpDelete || o.TTL > 0 }
 
 // Latency returns how long the operation took.
 func (o *Operation) Latency() time.Duration { return o.End - o.Begin }

@@ -147,7 +147,7 @@ func (t *Totals) count(op *Operation) {
 		t.Gets.count(op)
 	case OpDelete:
 		t.Deletes.count(op)
-	case OpCas, OpIncr:
+	case OpCas, OpIncr, OpTouch:
 		t.Changes.count(op)
 	}
 }

@@ -65,6 +65,7 @@ var shortForms = map[string]func(s *sim.Scenario){
 	"gossip":        func(s *sim.Scenario) { s.Nodes, s.Duration, s.Churn[0].On.Mean = 60, 6*time.Minute, 5*time.Minute },
 	"small-rings":   func(*sim.Scenario) {},
 	"deletes":       func(*sim.Scenario) {},
+	"expiry":        func(s *sim.Scenario) { s.Nodes = 12; cutFaults(s, 20*time.Minute) },
 	"churn-weibull": func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 10*time.Minute, time.Minute },
 	"churn-pareto":  func(s *sim.Scenario) { s.Nodes, s.Duration, s.Warmup = 60, 40*time.Minute, time.Minute },
 }

@@ -145,7 +145,7 @@ const (
 
 // Workload issues operations of one kind, as a Poisson process. A mix is several of them: their sum is a Poisson process too.
 type Workload struct {
-	Op    string        // lookup, put, get, delete, cas or incr
+	Op    string        // lookup, put, get, delete, cas, incr or touch
 	Style string        // of lookup: iterative (default) or recursive
 	Rate  float64       // operations per second
 	Per   string        // global: over the whole network, each from a member chosen uniformly (default); node: from each member
@@ -159,6 +159,7 @@ type Workload struct {
 	Level        string        // of all but lookup: one, quorum (default) or all
 	Retries      int           // how often a failed operation is begun anew by the same process
 	Timeout      time.Duration // for all attempts together; default 10s
+	TTL          time.Duration `yaml:"ttl"` // of put and touch: how long the value is there; 0: for ever
 	Preload      time.Duration // of put: first every key is written once, evenly over this time from From on; then the Poisson process begins
 }
 
@@ -168,8 +169,9 @@ const (
 	OpPut     = "put"
 	OpGet     = "get"
 	OpDelete  = "delete"
-	OpCas     = "cas"  // read a key and put a value if that is still its version, or if it still has none
-	OpIncr    = "incr" // add 1 to a counter
+	OpCas     = "cas"   // read a key and put a value if that is still its version, or if it still has none
+	OpIncr    = "incr"  // add 1 to a counter
+	OpTouch   = "touch" // set when a key expires
 	PerGlobal = "global"
 	PerNode   = "node"
 	Uniform   = "uniform"

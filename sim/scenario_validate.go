@@ -238,7 +238,7 @@ func (v *validator) distribution(path string, d Distribution, required bool) {
 }
 
 func (v *validator) workload(path string, w Workload, s Scenario) {
-	if !v.oneOf(path+".op", w.Op, OpLookup, OpPut, OpGet, OpDelete, OpCas, OpIncr) {
+	if !v.oneOf(path+".op", w.Op, OpLookup, OpPut, OpGet, OpDelete, OpCas, OpIncr, OpTouch) {
 		return
 	}
 	fields := []string{"op", "rate", "per", "from", "until", "keys", "distribution", "exponent", "retries", "timeout"}
@@ -253,7 +253,12 @@ func (v *validator) workload(path string, w Workload, s Scenario) {
 	}
 	switch w.Op {
 	case OpPut:
-		fields = append(fields, "value-bytes", "preload")
+		fields = append(fields, "value-bytes", "preload", "ttl")
+	case OpTouch:
+		fields = append(fields, "ttl")
+		if w.TTL == 0 {
+			v.bad(path+".ttl", "missing; for example 10s")
+		}
 	case OpCas:
 		fields = append(fields, "value-bytes")
 	}
@@ -281,6 +286,10 @@ func (v *validator) workload(path string, w Workload, s Scenario) {
 	v.count(path+".retries", w.Retries, 0, 1000)
 	v.duration(path+".timeout", w.Timeout, 0)
 	v.duration(path+".preload", w.Preload, 0)
+	v.duration(path+".ttl", w.TTL, 0)
+	if w.TTL != 0 && (w.TTL < time.Millisecond || w.TTL > node.MaxTTL) {
+		v.bad(path+".ttl", "%v, want 1ms to %v", w.TTL, node.MaxTTL)
+	}
 	if w.From+w.Preload >= s.Duration {
 		v.bad(path+".preload", "%v, want it to end before the duration %v", w.Preload, s.Duration)
 	}

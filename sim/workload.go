@@ -137,7 +137,7 @@ func zipfTable(keys int, exponent float64) []float64 {
 // issue begins an operation at a member.
 func (c *client) issue(host, key, retries int) {
 	r := c.r
-	op := &Operation{Number: r.ops, Workload: c.number, Kind: c.w.Op, From: host, Level: c.level, Begin: r.w.Now()}
+	op := &Operation{Number: r.ops, Workload: c.number, Kind: c.w.Op, From: host, Level: c.level, TTL: c.w.TTL, Begin: r.w.Now()}
 	r.ops++
 	if key >= 0 {
 		name := "key-"
@@ -208,8 +208,8 @@ func (c *client) attempt(ctx context.Context, p *node.Process, op *Operation) Ou
 	if op.Kind == OpLookup {
 		return c.lookup(ctx, p, op)
 	}
-	kinds := map[string]node.Kind{OpPut: node.OpPut, OpGet: node.OpGet, OpDelete: node.OpDelete, OpCas: node.OpPut, OpIncr: node.OpIncrement}
-	request := node.Op{Kind: kinds[op.Kind], Key: op.Key, Value: op.Value, Level: op.Level}
+	kinds := map[string]node.Kind{OpPut: node.OpPut, OpGet: node.OpGet, OpDelete: node.OpDelete, OpCas: node.OpPut, OpIncr: node.OpIncrement, OpTouch: node.OpTouch}
+	request := node.Op{Kind: kinds[op.Kind], Key: op.Key, Value: op.Value, TTL: op.TTL, Level: op.Level}
 	switch op.Kind {
 	case OpIncr:
 		request.Add = 1

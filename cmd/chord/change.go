@@ -93,11 +93,12 @@ func unsure(op node.Op, err error) error {
 
 // showWritten is how a write is shown whose result is no more than that.
 func (a *app) showWritten(r node.Result) {
-	a.printf("ok: version %s, on %s\n", r.Version, plural(int64(r.Acks), "replica"))
+	a.printf("ok: version %s%s, on %s\n", r.Version, untilText(r), plural(int64(r.Acks), "replica"))
 }
 
 func newCas(a *app) *cobra.Command {
 	var key keyFlags
+	var ttl ttlFlag
 	cmd := &cobra.Command{
 		Use:   "cas KEY OLD NEW",
 		Short: "Replace a value if it is what you think it is",
@@ -123,17 +124,23 @@ version of the value compares that instead: "chord put --if-version".`,
 					return fmt.Errorf("cas %s: %w", quoteKey(k), err)
 				}
 			}
-			return a.cas(cmd.Context(), k, values[0], values[1])
+			op := node.Op{Kind: node.OpPut, Key: k, Value: values[1], If: node.IfVersion}
+			if err := ttl.apply(&op); err != nil {
+				return err
+			}
+			return a.cas(cmd.Context(), op, values[0])
 		},
 	}
 	key.add(cmd)
+	ttl.add(cmd, keepsExpiry)
 	return cmd
 }
 
 // cas replaces a value by version, so that a write between its read and its write is noticed.
-func (a *app) cas(ctx context.Context, key, old, value []byte) error {
+func (a *app) cas(ctx context.Context, op node.Op, old []byte) error {
+	key := op.Key
 	return a.withClient(ctx, func(ctx context.Context, c client) error {
-		if err := checkPair(ctx, c, pair{key: key, value: value}); err != nil {
+		if err := checkPair(ctx, c, pair{key: key, value: op.Value}); err != nil {
 			return fmt.Errorf("cas %s: %w", quoteKey(key), err)
 		}
 		for {
@@ -144,9 +151,8 @@ func (a *app) cas(ctx context.Context, key, old, value []byte) error {
 			if !now.Found || now.Manifest || !bytes.Equal(now.Value, old) {
 				return otherValue(key, now)
 			}
-			r, err := c.Do(ctx, node.Op{
-				Kind: node.OpPut, Key: key, Value: value, Level: a.globals.level, Request: newRequestID(), If: node.IfVersion, Version: now.Version,
-			})
+			op.Level, op.Request, op.Version = a.globals.level, newRequestID(), now.Version
+			r, err := c.Do(ctx, op)
 			switch {
 			case errors.Is(err, node.ErrCondition) && !errors.Is(err, node.ErrUnknown) && ctx.Err() == nil:
 				continue // somebody wrote it meanwhile, maybe OLD again
@@ -187,6 +193,7 @@ func newDecr(a *app) *cobra.Command {
 
 func newCounter(a *app, name, short, does string, sign int64, example string) *cobra.Command {
 	var key keyFlags
+	var ttl ttlFlag
 	var initial int64
 	cmd := &cobra.Command{
 		Use:   name + " KEY [N]",
@@ -210,6 +217,9 @@ A request that is repeated because its answer was lost counts once.`,
 				}
 			}
 			op := node.Op{Kind: node.OpIncrement, Key: k, Add: sign * n, Initial: initial}
+			if err := ttl.apply(&op); err != nil {
+				return err
+			}
 			return a.write(cmd.Context(), op, func(r node.Result) { fmt.Fprintln(a.stdout, r.Number) })
 		},
 	}
@@ -220,6 +230,7 @@ A request that is repeated because its answer was lost counts once.`,
 		return key.count(1)(cmd, args)
 	}
 	key.add(cmd)
+	ttl.add(cmd, keepsExpiry)
 	cmd.Flags().Int64Var(&initial, "initial", 0, "what a key without a value counts from")
 	return cmd
 }
@@ -235,6 +246,7 @@ func newPrepend(a *app) *cobra.Command {
 
 func newExtend(a *app, kind node.Kind, short, example string) *cobra.Command {
 	var key keyFlags
+	var ttl ttlFlag
 	cmd := &cobra.Command{
 		Use:   kind.String() + " KEY VALUE|-|@FILE",
 		Short: short,
@@ -253,11 +265,16 @@ A request that is repeated because its answer was lost takes effect once.`,
 			if err != nil {
 				return fmt.Errorf("%v %s: %w", kind, quoteKey(k), err)
 			}
-			return a.write(cmd.Context(), node.Op{Kind: kind, Key: k, Value: v}, func(r node.Result) {
+			op := node.Op{Kind: kind, Key: k, Value: v}
+			if err := ttl.apply(&op); err != nil {
+				return err
+			}
+			return a.write(cmd.Context(), op, func(r node.Result) {
 				a.printf("ok: %s, version %s, on %s\n", plural(r.Number, "byte"), r.Version, plural(int64(r.Acks), "replica"))
 			})
 		},
 	}
 	key.add(cmd)
+	ttl.add(cmd, keepsExpiry)
 	return cmd
 }

@@ -112,10 +112,12 @@ type opJSON struct {
 	Acks    int    `json:"acks"`
 	Existed *bool  `json:"existed,omitempty"` // of a write: whether the key had a value before
 	Number  *int64 `json:"number,omitempty"`  // incr, decr: the value afterwards
+	TTL     *int64 `json:"ttl_ms,omitempty"`  // get, ttl: how long the key is there, if it expires
 }
 
 func newPut(a *app) *cobra.Command {
 	var key keyFlags
+	var ttl ttlFlag
 	var condition conditionFlags
 	var chunked chunkedFlags
 	cmd := &cobra.Command{
@@ -127,9 +129,12 @@ The value is the argument itself, what standard input holds (-), or the contents
 (@FILE). A value that begins with @ is written \@..., the value "-" is \-, and -- goes before a
 value that begins with a dash. Key and value may be any bytes.
 
+With --ttl the key is gone after that time, by itself; without, it stays until it is deleted. Each put
+says so anew; only one with --if-version keeps the expiry that the key has.
+
 With --chunked, VALUE is - or the name of a file, of nearly any size: it is stored in blocks of 256 KiB,
 and KEY has the new value when all are there. If the command is interrupted or killed, the same
-command again goes on where it was.
+command again goes on where it was. Such values do not expire.
 
 With --create, --replace or --if-version nothing changes unless that holds; the exit code is then 4,
 and the message has the version that is there.`,
@@ -139,13 +144,16 @@ and the message has the version that is there.`,
   chord put --chunked backup backup.tar
   chord put temperature -- -12
   chord put --key-hex 00ff01 'a key with a NUL byte'
-  chord put lock "$HOSTNAME" --create
+  chord put lock "$HOSTNAME" --create --ttl 30s
   chord put hello again --if-version 1700000000000.0-00000000000000ab`,
 		Args: key.count(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, rest, err := key.take(args)
 			if err != nil {
 				return err
+			}
+			if chunked.on && ttl.text != "" {
+				return cli.Usagef("--chunked excludes --ttl: large values do not expire")
 			}
 			if chunked.on {
 				return a.putChunked(cmd.Context(), k, rest[0], condition, chunked)
@@ -158,10 +166,14 @@ and the message has the version that is there.`,
 			if err := condition.apply(&op); err != nil {
 				return err
 			}
+			if err := ttl.apply(&op); err != nil {
+				return err
+			}
 			return a.write(cmd.Context(), op, a.showWritten)
 		},
 	}
 	key.add(cmd)
+	ttl.add(cmd, " (default forever; with --if-version: as before)")
 	condition.add(cmd, true)
 	chunked.add(cmd)
 	return cmd
@@ -183,8 +195,8 @@ the same command again goes on where it was.
 
 With --consistency one a single replica answers, which may have missed the last write.
 
-With -o json: {"key","value","version","acks"}; key_base64 and value_base64 stand in for what is
-not UTF-8.`,
+With -o json: {"key","value","version","acks"}, and "expires" and "ttl_ms" for a key that expires;
+key_base64 and value_base64 stand in for what is not UTF-8.`,
 		Example: `  chord get hello
   chord get photo > cat.jpg
   chord get backup --to backup.tar
@@ -304,6 +316,10 @@ func newRequestID() (id node.RequestID) {
 func opResult(key []byte, r node.Result) opJSON {
 	out := opJSON{Version: r.Version.String(), Acks: r.Acks, Existed: &r.Found}
 	out.Key, out.KeyBase64 = textOrBase64(key)
+	if out.Expires = expiryText(r.Expires); r.Left > 0 {
+		left := r.Left.Milliseconds()
+		out.TTL = &left
+	}
 	return out
 }
 

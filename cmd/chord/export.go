@@ -35,8 +35,9 @@ func newExport(a *app) *cobra.Command {
 		Long: `Write every key with its value, one a line, to a file or standard output, in ring order. Each
 key comes exactly once. Keys that are written or deleted meanwhile may be seen or not.
 
-The formats are those of "chord import". Large values (put --chunked) are written as the ring keeps
-them, blocks and manifests apart; in tsv they are left out, and the exit code is 1. A checkpoint (FILE.checkpoint) is written every second:
+The formats are those of "chord import"; json keeps when a key expires. Large values (put --chunked)
+are written as the ring keeps them, blocks and manifests apart; in tsv they are left out, and the exit
+code is 1. A checkpoint (FILE.checkpoint) is written every second:
 --resume goes on there after an interruption. It is deleted when all is done. A file that exists
 is not overwritten without --force.`,
 		Example: `  chord export dump.jsonl
@@ -115,6 +116,7 @@ func (a *app) export(ctx context.Context, path string, f exportFlags) error {
 	if err != nil {
 		return err
 	}
+	a.noteExpiring(x.state.Format, x.expiring)
 	if err := a.reportExport(summary, x, took); err != nil || x.left == 0 {
 		return err
 	}
@@ -141,15 +143,16 @@ const exportBuffer = 256 << 10
 
 // exporter writes what a scan of the whole ring meets.
 type exporter struct {
-	level node.Level
-	out   *bufio.Writer
-	file  *os.File // nil on standard output
-	path  string   // of the checkpoint
-	state exportCheckpoint
-	line  []byte
-	added int64 // keys of this run
-	left  int64 // large values that the format cannot say
-	saved time.Time
+	level    node.Level
+	out      *bufio.Writer
+	file     *os.File // nil on standard output
+	path     string   // of the checkpoint
+	state    exportCheckpoint
+	line     []byte
+	added    int64 // keys of this run
+	expiring int64 // of these, keys that expire
+	left     int64 // large values that the format cannot say
+	saved    time.Time
 
 	count atomic.Int64  // state.Keys, for the progress bar
 	part  atomic.Uint64 // bits of the part of the ring that is done
@@ -216,7 +219,10 @@ func (x *exporter) add(r node.Record) error {
 		x.state.LastKey = append(x.state.LastKey[:0], r.Key...)
 		return nil
 	}
-	x.line = x.state.Format.appendLine(x.line[:0], pair{r.Key, r.Value, r.Manifest})
+	x.line = x.state.Format.appendLine(x.line[:0], pair{r.Key, r.Value, r.Manifest, r.Expires})
+	if r.Expires != 0 {
+		x.expiring++
+	}
 	if _, err := x.out.Write(x.line); err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func hintCondition(e *node.ConditionError) string {
 	case node.Exists:
 		return fmt.Sprintf("To replace just this value, use --if-version %v.", e.Version)
 	case node.Missing:
-		return "To create the key, use --create."
+		return `To create the key, use "chord put --create".`
 	case node.Changed, node.Earlier:
 		return `Read the key with "chord get -o json", and decide again by its version.`
 	case node.Chunked:

@@ -70,7 +70,7 @@ func (f *fakeRing) Do(ctx context.Context, op node.Op) (node.Result, error) {
 			Op: fmt.Sprintf("%v %q", op.Kind, op.Key), Write: true, Attempted: []string{"127.0.0.1:7400"}, Attempts: 1, Elapsed: time.Millisecond, Err: err,
 		}
 	}
-	var number int64
+	var number, expires int64
 	switch op.Kind {
 	case node.OpIncrement:
 		number = op.Initial
@@ -82,23 +82,42 @@ func (f *fakeRing) Do(ctx context.Context, op node.Op) (node.Result, error) {
 	case node.OpAppend:
 		op.Value = slices.Concat(old.Value, op.Value)
 		number = int64(len(op.Value))
+	case node.OpTouch:
+		op.Value = old.Value
 	case node.OpPrepend:
 		op.Value = slices.Concat(op.Value, old.Value)
 		number = int64(len(op.Value))
 	}
 	switch op.Kind {
-	case node.OpPut, node.OpIncrement, node.OpAppend, node.OpPrepend, node.OpManifest:
-		f.records[string(op.Key)] = node.Record{
-			Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Version: version, Manifest: op.Kind == node.OpManifest,
+	case node.OpPut, node.OpIncrement, node.OpAppend, node.OpPrepend, node.OpTouch, node.OpManifest:
+		r := node.Record{
+			Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Version: version, Expires: op.Expires, Manifest: op.Kind == node.OpManifest,
 		}
+		switch {
+		case op.TTL > 0:
+			r.Expires = version.Millis() + op.TTL.Milliseconds()
+		case op.TTL == 0 && op.Expires == 0 && (op.Kind != node.OpPut && op.Kind != node.OpManifest || op.If == node.IfVersion):
+			r.Expires = old.Expires
+		}
+		if op.Expiring() {
+			expires = r.Expires
+		}
+		f.records[string(op.Key)] = r
 		f.acks[string(op.Key)]++
 		f.writes[op.Request]++
 	case node.OpDelete:
 		delete(f.records, string(op.Key))
 	default:
-		return node.Result{Found: found, Value: old.Value, Version: old.Version, Acks: 2, Manifest: old.Manifest}, nil
+		r := node.Result{Found: found, Value: old.Value, Version: old.Version, Expires: old.Expires, Acks: 2, Manifest: old.Manifest}
+		if op.Bare {
+			r.Value = nil
+		}
+		if r.Expires != 0 {
+			r.Left = time.Duration(r.Expires-version.Millis()) * time.Millisecond
+		}
+		return r, nil
 	}
-	r := node.Result{Found: found, Number: number, Version: version, Acks: 3}
+	r := node.Result{Found: found, Number: number, Version: version, Expires: expires, Acks: 3}
 	if old.Manifest {
 		r.Replaced = old.Value
 	}
@@ -112,7 +131,7 @@ func (f *fakeRing) conflict(op node.Op, old node.Record, found bool) error {
 	switch {
 	case op.If == node.IfAbsent && found:
 		e.Conflict = node.Exists
-	case (op.If == node.IfPresent || op.If == node.IfVersion) && !found:
+	case (op.If == node.IfPresent || op.If == node.IfVersion || op.Kind == node.OpTouch) && !found:
 		e.Conflict = node.Missing
 	case op.If == node.IfVersion && op.Version != old.Version:
 		e.Conflict = node.Changed

@@ -34,8 +34,9 @@ func newImport(a *app) *cobra.Command {
 		Long: `Put every line of a file, many at a time. Formats, told apart by the first line unless --format
 is given:
 
-  json   {"key":"k","value":"v"}; key_base64 and value_base64 stand in for what is not UTF-8; other members are ignored;
-         "manifest":true marks the entry of a large value, as "chord export" writes it
+  json   {"key":"k","value":"v"}; key_base64 and value_base64 stand in for what is not UTF-8; "expires", a time of
+         RFC 3339, is when the key expires; "manifest":true marks the entry of a large value, as "chord export"
+         writes it; other members are ignored
   tsv    KEY<TAB>VALUE, with the escapes \t \n \r \\ and \xHH for any byte
   keys   every line is a key as it stands, with an empty value (only with --format)
 

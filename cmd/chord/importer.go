@@ -206,7 +206,7 @@ func (im *importer) begin(j job, next int64) bool {
 // put tries a line until it is acknowledged, cannot work, has been tried for the key's deadline, or the import is interrupted. Every try
 // carries the same request id, so that a try that was not answered does not count as another write.
 func (im *importer) put(ctx context.Context, j job) error {
-	op := node.Op{Kind: node.OpPut, Key: j.key, Value: j.value, Level: im.cfg.level, Request: newRequestID()}
+	op := node.Op{Kind: node.OpPut, Key: j.key, Value: j.value, Expires: j.expires, Level: im.cfg.level, Request: newRequestID()}
 	if j.manifest {
 		op.Kind = node.OpManifest
 	}

@@ -17,7 +17,8 @@ type lineFormat string
 const (
 	// formatAuto is for import: the first line that is not empty decides.
 	formatAuto lineFormat = "auto"
-	// formatJSON is {"key":"...","value":"..."}; key_base64 and value_base64 stand in for what is not UTF-8. Other members are ignored.
+	// formatJSON is {"key":"...","value":"..."}; key_base64 and value_base64 stand in for what is not UTF-8. A key that expires has "expires" too, when in
+	// RFC 3339. Other members are ignored.
 	formatJSON lineFormat = "json"
 	// formatTSV is KEY<TAB>VALUE, split at the first TAB, with the escapes \t \n \r \\ and \xHH for any byte.
 	formatTSV lineFormat = "tsv"
@@ -28,7 +29,8 @@ const (
 // pair is what a line says.
 type pair struct {
 	key, value []byte
-	manifest   bool // the value is that of a large one, whose blocks have lines of their own
+	manifest   bool  // the value is that of a large one, whose blocks have lines of their own
+	expires    int64 // milliseconds since 1970, 0 for never
 }
 
 // jsonPair is a line of formatJSON. Of each two members one is set.
@@ -37,6 +39,7 @@ type jsonPair struct {
 	KeyBase64   *[]byte `json:"key_base64,omitempty"`
 	Value       *string `json:"value,omitempty"`
 	ValueBase64 *[]byte `json:"value_base64,omitempty"`
+	Expires     *string `json:"expires,omitempty"`
 	Manifest    bool    `json:"manifest,omitempty"`
 }
 
@@ -93,6 +96,7 @@ func (f lineFormat) appendLine(dst []byte, p pair) []byte {
 		var j jsonPair
 		j.Key, j.KeyBase64 = textOrBase64(p.key)
 		j.Value, j.ValueBase64 = textOrBase64(p.value)
+		j.Expires = expiryText(p.expires)
 		j.Manifest = p.manifest
 		b := bytes.NewBuffer(dst)
 		enc := json.NewEncoder(b)
@@ -132,7 +136,8 @@ func parseJSONLine(line []byte, wantValue bool) (pair, error) {
 	if replaced(line, key) || replaced(line, value) {
 		return pair{}, errors.New(`half a surrogate pair (\ud800 to \udfff) is no character: use key_base64 or value_base64`)
 	}
-	return pair{key, value, j.Manifest}, nil
+	expires, err := parseExpiry(j.Expires)
+	return pair{key, value, j.Manifest, expires}, err
 }
 
 func oneOf(name string, text *string, raw *[]byte) ([]byte, error) {

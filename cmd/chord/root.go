@@ -78,7 +78,7 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupData, newPut(a), newGet(a), newDel(a), newWatch(a), newCas(a), newIncr(a), newDecr(a), newAppend(a), newPrepend(a))
+	add(groupData, newPut(a), newGet(a), newDel(a), newWatch(a), newCas(a), newIncr(a), newDecr(a), newAppend(a), newPrepend(a), newTouch(a), newTTL(a))
 	add(groupRing, newLookup(a), newRing(a), newStatus(a))
 	add(groupBulk, newMGet(a), newMPut(a), newMDel(a), newImport(a), newExport(a))
 	add(groupMeasure, newBench(a))

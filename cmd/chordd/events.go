@@ -66,6 +66,10 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 			m.recordsDropped.Add(float64(records))
 			log.Info().Stringer("arc", arc).Int("records", records).Msg("dropped records that are safe elsewhere")
 		},
+		Expired: func(records int) {
+			m.recordsExpired.Add(float64(records))
+			log.Debug().Int("records", records).Msg("removed values whose time is over")
+		},
 		Collected: func(n ring.Ref, tombstones int) {
 			m.tombstonesCollected.Add(float64(tombstones))
 			log.Debug().Stringer("node", n.ID).Int("tombstones", tombstones).Msg("forgot old deletes, which all replicas had")

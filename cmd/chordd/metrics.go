@@ -19,6 +19,7 @@ type nodeMetrics struct {
 	bytesSent           prometheus.Counter
 	bytesReceived       prometheus.Counter
 	recordsDropped      prometheus.Counter
+	recordsExpired      prometheus.Counter
 	tombstonesCollected prometheus.Counter
 	violations          prometheus.Counter
 	clockAhead          prometheus.Counter
@@ -62,6 +63,7 @@ func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
 		bytesSent:           counter("repair_sent_bytes_total", "Bytes of those records, a fixed 64 each added for what else a record has."),
 		bytesReceived:       counter("repair_received_bytes_total", "The same of the records received."),
 		recordsDropped:      counter("records_dropped_total", "Records removed here because they belong to, and are safe with, other processes."),
+		recordsExpired:      counter("records_expired_total", "Records here whose values were removed because their time was over."),
 		tombstonesCollected: counter("tombstones_collected_total", "Deletes of arcs of this process that all replicas have forgotten."),
 		violations:          counter("violations_total", "Broken invariants of the own state. More than 0 is a bug or a hostile peer."),
 		clockAhead:          counter("clock_ahead_refusals_total", "Versions refused because they lie too far in the future."),
@@ -94,7 +96,8 @@ var (
 	descLeft       = desc("repair_records_left", "Records that have to be sent or received still, as far as the comparisons under way know.")
 	descLeftTime   = desc("repair_left_seconds", "Time that this takes at the rate so far.")
 	descRecords    = desc("store_records", "Records in the store, deletes that are remembered included; absent if the store cannot tell.")
-	descTombstones = desc("store_tombstones", "Deletes in the store that are remembered; absent if the store cannot tell.")
+	descTombstones = desc("store_tombstones", "Deletes and expired keys in the store that are remembered; absent if the store cannot tell.")
+	descExpiring   = desc("store_expiring", "Records in the store that have a value and a time to expire; absent if the store cannot tell.")
 	descContact    = desc("in_contact", "1 if the process misses nothing of what its cluster does. 0 for half of --tombstone-grace, and it starts over; absent without one.")
 	descDisk       = desc("store_disk_bytes", "Bytes that the store takes on disk, 0 in memory.")
 	descFree       = desc("store_free_bytes", "Bytes free on the store's file system, 0 in memory.")
@@ -109,7 +112,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descContact, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descExpiring, descContact, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -147,6 +150,7 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	if s.Store.Records >= 0 {
 		gauge(descRecords, float64(s.Store.Records))
 		gauge(descTombstones, float64(s.Store.Tombstones))
+		gauge(descExpiring, float64(s.Store.Expiring))
 	}
 	if !s.Contact.Until.IsZero() {
 		gauge(descContact, oneIf(s.Contact.Lasts))

@@ -69,7 +69,7 @@ func (m model) expire(before int64, limit int) int {
 	})
 	due = due[:min(limit, len(due))]
 	for _, r := range due {
-		r.Tombstone, r.Value = true, nil
+		r.Tombstone, r.Manifest, r.Value = true, false, nil
 		m[string(r.Key)] = r
 	}
 	return len(due)

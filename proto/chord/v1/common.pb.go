@@ -202,8 +202,10 @@ type Record struct {
 	Request   []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"` // 16 bytes or none
 	// Outcomes of the latest conditional operations on the key, none if there never was one: see node.History. A process that does not know the field drops it,
 	// so all of a ring must know it before any conditional operation is sent.
-	History       []byte `protobuf:"bytes,6,opt,name=history,proto3" json:"history,omitempty"`
-	Manifest      bool   `protobuf:"varint,12,opt,name=manifest,proto3" json:"manifest,omitempty"` // the value says where the user's value is
+	History []byte `protobuf:"bytes,6,opt,name=history,proto3" json:"history,omitempty"`
+	// Milliseconds since 1970 from which on the record is as good as a tombstone, 0 for never. The same holds for processes that do not know the field.
+	Expires       int64 `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`
+	Manifest      bool  `protobuf:"varint,8,opt,name=manifest,proto3" json:"manifest,omitempty"` // the value says where the user's value is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +280,13 @@ func (x *Record) GetHistory() []byte {
 		return x.History
 	}
 	return nil
+}
+
+func (x *Record) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
 }
 
 func (x *Record) GetManifest() bool {
@@ -439,15 +448,16 @@ const file_chord_v1_common_proto_rawDesc = "" +
 	"\athrough\x18\x02 \x01(\fR\athrough\"5\n" +
 	"\aVersion\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x16\n" +
-	"\x06origin\x18\x02 \x01(\x06R\x06origin\"\xcb\x01\n" +
+	"\x06origin\x18\x02 \x01(\x06R\x06origin\"\xe5\x01\n" +
 	"\x06Record\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
 	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x1c\n" +
 	"\ttombstone\x18\x04 \x01(\bR\ttombstone\x12\x18\n" +
 	"\arequest\x18\x05 \x01(\fR\arequest\x12\x18\n" +
-	"\ahistory\x18\x06 \x01(\fR\ahistory\x12\x1a\n" +
-	"\bmanifest\x18\f \x01(\bR\bmanifest\"a\n" +
+	"\ahistory\x18\x06 \x01(\fR\ahistory\x12\x18\n" +
+	"\aexpires\x18\a \x01(\x03R\aexpires\x12\x1a\n" +
+	"\bmanifest\x18\b \x01(\bR\bmanifest\"a\n" +
 	"\bConflict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05found\x18\x02 \x01(\bR\x05found\x12+\n" +

@@ -80,6 +80,7 @@ const (
 	ChangeKind_CHANGE_KIND_APPEND      ChangeKind = 4
 	ChangeKind_CHANGE_KIND_PREPEND     ChangeKind = 5
 	ChangeKind_CHANGE_KIND_MANIFEST    ChangeKind = 6 // a put whose value is a manifest
+	ChangeKind_CHANGE_KIND_TOUCH       ChangeKind = 7 // only the expiry changes
 )
 
 // Enum value maps for ChangeKind.
@@ -92,6 +93,7 @@ var (
 		4: "CHANGE_KIND_APPEND",
 		5: "CHANGE_KIND_PREPEND",
 		6: "CHANGE_KIND_MANIFEST",
+		7: "CHANGE_KIND_TOUCH",
 	}
 	ChangeKind_value = map[string]int32{
 		"CHANGE_KIND_UNSPECIFIED": 0,
@@ -101,6 +103,7 @@ var (
 		"CHANGE_KIND_APPEND":      4,
 		"CHANGE_KIND_PREPEND":     5,
 		"CHANGE_KIND_MANIFEST":    6,
+		"CHANGE_KIND_TOUCH":       7,
 	}
 )
 
@@ -189,7 +192,7 @@ type GetRequest struct {
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Level         Level                  `protobuf:"varint,2,opt,name=level,proto3,enum=chord.v1.Level" json:"level,omitempty"`
 	Direct        bool                   `protobuf:"varint,3,opt,name=direct,proto3" json:"direct,omitempty"` // do not forward: NOT_OWNER with a hint if the key is not owned here
-	Bare          bool                   `protobuf:"varint,12,opt,name=bare,proto3" json:"bare,omitempty"`    // leave the value out
+	Bare          bool                   `protobuf:"varint,4,opt,name=bare,proto3" json:"bare,omitempty"`     // leave the value out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,7 +314,9 @@ type GetResponse struct {
 	Version       *Version               `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,4,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,5,opt,name=served,proto3" json:"served,omitempty"`
-	Manifest      bool                   `protobuf:"varint,12,opt,name=manifest,proto3" json:"manifest,omitempty"` // the value says where the user's value is
+	Expires       int64                  `protobuf:"varint,6,opt,name=expires,proto3" json:"expires,omitempty"`             // milliseconds since 1970, 0: never; without a value: when the one expired that was there
+	LeftMs        int64                  `protobuf:"varint,7,opt,name=left_ms,json=leftMs,proto3" json:"left_ms,omitempty"` // until then, by the clock of who answers
+	Manifest      bool                   `protobuf:"varint,8,opt,name=manifest,proto3" json:"manifest,omitempty"`           // the value says where the user's value is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +384,20 @@ func (x *GetResponse) GetServed() *Served {
 		return x.Served
 	}
 	return nil
+}
+
+func (x *GetResponse) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *GetResponse) GetLeftMs() int64 {
+	if x != nil {
+		return x.LeftMs
+	}
+	return 0
 }
 
 func (x *GetResponse) GetManifest() bool {
@@ -478,7 +497,7 @@ type PutResponse struct {
 	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
-	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
+	Replaced      []byte                 `protobuf:"bytes,5,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -630,7 +649,7 @@ type DeleteResponse struct {
 	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
-	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
+	Replaced      []byte                 `protobuf:"bytes,5,opt,name=replaced,proto3" json:"replaced,omitempty"` // the manifest that this took the place of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,9 +729,11 @@ type ChangeRequest struct {
 	Retry         bool                   `protobuf:"varint,6,opt,name=retry,proto3" json:"retry,omitempty"`
 	Kind          ChangeKind             `protobuf:"varint,7,opt,name=kind,proto3,enum=chord.v1.ChangeKind" json:"kind,omitempty"`
 	Condition     Condition              `protobuf:"varint,8,opt,name=condition,proto3,enum=chord.v1.Condition" json:"condition,omitempty"`
-	Version       *Version               `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`     // of IF_VERSION
-	Add           int64                  `protobuf:"zigzag64,10,opt,name=add,proto3" json:"add,omitempty"`         // of an increment
-	Initial       int64                  `protobuf:"zigzag64,11,opt,name=initial,proto3" json:"initial,omitempty"` // of an increment: what a key without a value counts from
+	Version       *Version               `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`              // of IF_VERSION
+	Add           int64                  `protobuf:"zigzag64,10,opt,name=add,proto3" json:"add,omitempty"`                  // of an increment
+	Initial       int64                  `protobuf:"zigzag64,11,opt,name=initial,proto3" json:"initial,omitempty"`          // of an increment: what a key without a value counts from
+	TtlNs         int64                  `protobuf:"zigzag64,12,opt,name=ttl_ns,json=ttlNs,proto3" json:"ttl_ns,omitempty"` // how long what it leaves is there; -1: for ever; 0: as expires says, else for ever, or as long as the old value, of which the new one is made
+	Expires       int64                  `protobuf:"varint,13,opt,name=expires,proto3" json:"expires,omitempty"`            // until when, in milliseconds since 1970; 0: as ttl_ns says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,6 +845,20 @@ func (x *ChangeRequest) GetInitial() int64 {
 	return 0
 }
 
+func (x *ChangeRequest) GetTtlNs() int64 {
+	if x != nil {
+		return x.TtlNs
+	}
+	return 0
+}
+
+func (x *ChangeRequest) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
 type ChangeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Existed       bool                   `protobuf:"varint,1,opt,name=existed,proto3" json:"existed,omitempty"`
@@ -831,7 +866,8 @@ type ChangeResponse struct {
 	Acks          uint32                 `protobuf:"varint,3,opt,name=acks,proto3" json:"acks,omitempty"`
 	Served        *Served                `protobuf:"bytes,4,opt,name=served,proto3" json:"served,omitempty"`
 	Number        int64                  `protobuf:"zigzag64,5,opt,name=number,proto3" json:"number,omitempty"` // of an increment: the value afterwards; of an append or prepend: its length
-	Replaced      []byte                 `protobuf:"bytes,12,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	Expires       int64                  `protobuf:"varint,6,opt,name=expires,proto3" json:"expires,omitempty"` // if the request says when, 0: never
+	Replaced      []byte                 `protobuf:"bytes,7,opt,name=replaced,proto3" json:"replaced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +933,13 @@ func (x *ChangeResponse) GetServed() *Served {
 func (x *ChangeResponse) GetNumber() int64 {
 	if x != nil {
 		return x.Number
+	}
+	return 0
+}
+
+func (x *ChangeResponse) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
 	}
 	return 0
 }
@@ -1327,17 +1370,19 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
 	"\x06direct\x18\x03 \x01(\bR\x06direct\x12\x12\n" +
-	"\x04bare\x18\f \x01(\bR\x04bare\"I\n" +
+	"\x04bare\x18\x04 \x01(\bR\x04bare\"I\n" +
 	"\fWatchRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12'\n" +
-	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xc0\x01\n" +
+	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xf3\x01\n" +
 	"\vGetResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
 	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x04 \x01(\rR\x04acks\x12(\n" +
-	"\x06served\x18\x05 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
-	"\bmanifest\x18\f \x01(\bR\bmanifest\"\xa3\x01\n" +
+	"\x06served\x18\x05 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x18\n" +
+	"\aexpires\x18\x06 \x01(\x03R\aexpires\x12\x17\n" +
+	"\aleft_ms\x18\a \x01(\x03R\x06leftMs\x12\x1a\n" +
+	"\bmanifest\x18\b \x01(\bR\bmanifest\"\xa3\x01\n" +
 	"\n" +
 	"PutRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -1351,7 +1396,7 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
 	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
-	"\breplaced\x18\f \x01(\fR\breplaced\"\x90\x01\n" +
+	"\breplaced\x18\x05 \x01(\fR\breplaced\"\x90\x01\n" +
 	"\rDeleteRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x0f.chord.v1.LevelR\x05level\x12\x16\n" +
@@ -1363,7 +1408,7 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
 	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x1a\n" +
-	"\breplaced\x18\f \x01(\fR\breplaced\"\xdc\x02\n" +
+	"\breplaced\x18\x05 \x01(\fR\breplaced\"\x8d\x03\n" +
 	"\rChangeRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12%\n" +
@@ -1376,14 +1421,17 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\aversion\x18\t \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x10\n" +
 	"\x03add\x18\n" +
 	" \x01(\x12R\x03add\x12\x18\n" +
-	"\ainitial\x18\v \x01(\x12R\ainitial\"\xc9\x01\n" +
+	"\ainitial\x18\v \x01(\x12R\ainitial\x12\x15\n" +
+	"\x06ttl_ns\x18\f \x01(\x12R\x05ttlNs\x12\x18\n" +
+	"\aexpires\x18\r \x01(\x03R\aexpires\"\xe3\x01\n" +
 	"\x0eChangeResponse\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x12+\n" +
 	"\aversion\x18\x02 \x01(\v2\x11.chord.v1.VersionR\aversion\x12\x12\n" +
 	"\x04acks\x18\x03 \x01(\rR\x04acks\x12(\n" +
 	"\x06served\x18\x04 \x01(\v2\x10.chord.v1.ServedR\x06served\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x12R\x06number\x12\x1a\n" +
-	"\breplaced\x18\f \x01(\fR\breplaced\"N\n" +
+	"\x06number\x18\x05 \x01(\x12R\x06number\x12\x18\n" +
+	"\aexpires\x18\x06 \x01(\x03R\aexpires\x12\x1a\n" +
+	"\breplaced\x18\a \x01(\fR\breplaced\"N\n" +
 	"\x06Served\x12#\n" +
 	"\x05owner\x18\x01 \x01(\v2\r.chord.v1.RefR\x05owner\x12\x1f\n" +
 	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\xf9\x01\n" +
@@ -1411,7 +1459,7 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x05Level\x12\x10\n" +
 	"\fLEVEL_QUORUM\x10\x00\x12\r\n" +
 	"\tLEVEL_ONE\x10\x01\x12\r\n" +
-	"\tLEVEL_ALL\x10\x02*\xbc\x01\n" +
+	"\tLEVEL_ALL\x10\x02*\xd3\x01\n" +
 	"\n" +
 	"ChangeKind\x12\x1b\n" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
@@ -1420,7 +1468,8 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x15CHANGE_KIND_INCREMENT\x10\x03\x12\x16\n" +
 	"\x12CHANGE_KIND_APPEND\x10\x04\x12\x17\n" +
 	"\x13CHANGE_KIND_PREPEND\x10\x05\x12\x18\n" +
-	"\x14CHANGE_KIND_MANIFEST\x10\x06*n\n" +
+	"\x14CHANGE_KIND_MANIFEST\x10\x06\x12\x15\n" +
+	"\x11CHANGE_KIND_TOUCH\x10\a*n\n" +
 	"\tCondition\x12\x14\n" +
 	"\x10CONDITION_ALWAYS\x10\x00\x12\x17\n" +
 	"\x13CONDITION_IF_ABSENT\x10\x01\x12\x18\n" +

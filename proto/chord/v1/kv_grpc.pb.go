@@ -36,7 +36,8 @@ type KVServiceClient interface {
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	Put(ctx context.Context, in *PutRequest, opts ...grpc.CallOption) (*PutResponse, error)
 	Delete(ctx context.Context, in *DeleteRequest, opts ...grpc.CallOption) (*DeleteResponse, error)
-	// Change is a write that depends on what is stored: a put or delete with a condition, or one that makes the new value of the old one.
+	// Change is a write that depends on what is stored, a put or delete with a condition or one that makes the new value of the old one, or one that says when what it
+	// leaves expires.
 	Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpBatch, OpBatchReply], error)
@@ -134,7 +135,8 @@ type KVServiceServer interface {
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	Put(context.Context, *PutRequest) (*PutResponse, error)
 	Delete(context.Context, *DeleteRequest) (*DeleteResponse, error)
-	// Change is a write that depends on what is stored: a put or delete with a condition, or one that makes the new value of the old one.
+	// Change is a write that depends on what is stored, a put or delete with a condition or one that makes the new value of the old one, or one that says when what it
+	// leaves expires.
 	Change(context.Context, *ChangeRequest) (*ChangeResponse, error)
 	// Batch carries many concurrent operations in few messages. Answers come in any order, matched by sequence number.
 	Batch(grpc.BidiStreamingServer[OpBatch, OpBatchReply]) error

@@ -56,7 +56,7 @@ func (m *GetRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			dAtA[i] = 0
 		}
 		i--
-		dAtA[i] = 0x60
+		dAtA[i] = 0x20
 	}
 	if m.Direct {
 		i--
@@ -171,7 +171,17 @@ func (m *GetResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			dAtA[i] = 0
 		}
 		i--
-		dAtA[i] = 0x60
+		dAtA[i] = 0x40
+	}
+	if m.LeftMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LeftMs))
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.Expires != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Expires))
+		i--
+		dAtA[i] = 0x30
 	}
 	if m.Served != nil {
 		size, err := m.Served.MarshalToSizedBufferVT(dAtA[:i])
@@ -332,7 +342,7 @@ func (m *PutResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		copy(dAtA[i:], m.Replaced)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Replaced)))
 		i--
-		dAtA[i] = 0x62
+		dAtA[i] = 0x2a
 	}
 	if m.Served != nil {
 		size, err := m.Served.MarshalToSizedBufferVT(dAtA[:i])
@@ -479,7 +489,7 @@ func (m *DeleteResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		copy(dAtA[i:], m.Replaced)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Replaced)))
 		i--
-		dAtA[i] = 0x62
+		dAtA[i] = 0x2a
 	}
 	if m.Served != nil {
 		size, err := m.Served.MarshalToSizedBufferVT(dAtA[:i])
@@ -548,6 +558,16 @@ func (m *ChangeRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Expires != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Expires))
+		i--
+		dAtA[i] = 0x68
+	}
+	if m.TtlNs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64((uint64(m.TtlNs)<<1)^uint64((m.TtlNs>>63))))
+		i--
+		dAtA[i] = 0x60
 	}
 	if m.Initial != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64((uint64(m.Initial)<<1)^uint64((m.Initial>>63))))
@@ -663,7 +683,12 @@ func (m *ChangeResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		copy(dAtA[i:], m.Replaced)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Replaced)))
 		i--
-		dAtA[i] = 0x62
+		dAtA[i] = 0x3a
+	}
+	if m.Expires != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Expires))
+		i--
+		dAtA[i] = 0x30
 	}
 	if m.Number != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64((uint64(m.Number)<<1)^uint64((m.Number>>63))))
@@ -1222,6 +1247,12 @@ func (m *GetResponse) SizeVT() (n int) {
 		l = m.Served.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.Expires != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Expires))
+	}
+	if m.LeftMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.LeftMs))
+	}
 	if m.Manifest {
 		n += 2
 	}
@@ -1386,6 +1417,12 @@ func (m *ChangeRequest) SizeVT() (n int) {
 	if m.Initial != 0 {
 		n += 1 + protohelpers.SizeOfZigzag(uint64(m.Initial))
 	}
+	if m.TtlNs != 0 {
+		n += 1 + protohelpers.SizeOfZigzag(uint64(m.TtlNs))
+	}
+	if m.Expires != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Expires))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1412,6 +1449,9 @@ func (m *ChangeResponse) SizeVT() (n int) {
 	}
 	if m.Number != 0 {
 		n += 1 + protohelpers.SizeOfZigzag(uint64(m.Number))
+	}
+	if m.Expires != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Expires))
 	}
 	l = len(m.Replaced)
 	if l > 0 {
@@ -1734,7 +1774,7 @@ func (m *GetRequest) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Direct = bool(v != 0)
-		case 12:
+		case 4:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Bare", wireType)
 			}
@@ -2071,7 +2111,45 @@ func (m *GetResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 12:
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Expires", wireType)
+			}
+			m.Expires = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Expires |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field LeftMs", wireType)
+			}
+			m.LeftMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.LeftMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 8:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Manifest", wireType)
 			}
@@ -2465,7 +2543,7 @@ func (m *PutResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 12:
+		case 5:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Replaced", wireType)
 			}
@@ -2839,7 +2917,7 @@ func (m *DeleteResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 12:
+		case 5:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Replaced", wireType)
 			}
@@ -3201,6 +3279,46 @@ func (m *ChangeRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			v = (v >> 1) ^ uint64((int64(v&1)<<63)>>63)
 			m.Initial = int64(v)
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TtlNs", wireType)
+			}
+			var v uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			v = (v >> 1) ^ uint64((int64(v&1)<<63)>>63)
+			m.TtlNs = int64(v)
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Expires", wireType)
+			}
+			m.Expires = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Expires |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3384,7 +3502,26 @@ func (m *ChangeResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			v = (v >> 1) ^ uint64((int64(v&1)<<63)>>63)
 			m.Number = int64(v)
-		case 12:
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Expires", wireType)
+			}
+			m.Expires = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Expires |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 7:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Replaced", wireType)
 			}
