@@ -108,7 +108,8 @@ var manyArgs = cli.Args(func(cmd *cobra.Command, args []string) error {
 
 // Bounds of what is sent together, and held in memory.
 const (
-	maxManyKeys  = 256
+	maxManyKeys  = 2048
+	maxManyGets  = 256     // each brings a value, of a size that is not known before
 	maxManyBytes = 8 << 20 // of keys and values that are sent
 )
 
@@ -222,7 +223,11 @@ func (m *many) add(ctx context.Context, p pair) error {
 		kind = node.OpManifest
 	}
 	m.ops = append(m.ops, node.Op{Kind: kind, Key: p.key, Value: p.value, Level: m.a.globals.level})
-	if m.bytes += len(p.key) + len(p.value); m.bytes < maxManyBytes && len(m.ops) < maxManyKeys {
+	most := maxManyKeys
+	if kind == node.OpGet {
+		most = maxManyGets
+	}
+	if m.bytes += len(p.key) + len(p.value); m.bytes < maxManyBytes && len(m.ops) < most {
 		return nil
 	}
 	return m.flush(ctx)

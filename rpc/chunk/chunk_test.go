@@ -85,6 +85,22 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// An upload does not do with one replica, whatever it is asked.
+func TestUploadNeedsAQuorum(t *testing.T) {
+	for asked, want := range map[node.Level]node.Level{node.LevelOne: node.LevelQuorum, node.LevelQuorum: node.LevelQuorum, node.LevelAll: node.LevelAll} {
+		f := newRing(smallBlock)
+		f.fail = func(op node.Op) error {
+			if op.Level != want {
+				t.Errorf("asked for %v: a %v at %v, want %v", asked, op.Kind, op.Level, want)
+			}
+			return nil
+		}
+		if _, err := chunk.Upload(t.Context(), f, []byte("k"), strings.NewReader("value"), 5, chunk.Options{Level: asked}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A source of unknown length, in blocks of the usual size; equal blocks are stored once.
 func TestStreamOfEqualBlocks(t *testing.T) {
 	f := newRing(1 << 20)

@@ -28,7 +28,7 @@ var (
 
 // Options are the settings of an upload or download. The zero value of a field means its default.
 type Options struct {
-	Level    node.Level
+	Level    node.Level                    // an upload takes one for quorum: what it finds, and what it seals, has to hold
 	Parallel int                           // blocks that are under way, and in memory, at a time; 16
 	Patience time.Duration                 // how long a block that fails is tried; a minute
 	Progress func(bytes int64, known bool) // called for each block that is done, from several goroutines; known: it was there already

@@ -28,6 +28,9 @@ type Uploaded struct {
 //
 // If it fails, what was sent stays, for another Upload to go on with, or for Collect. The error wraps node.ErrUnknown if the new value may be there.
 func Upload(ctx context.Context, ring Ring, key []byte, src io.Reader, size int64, opts Options) (Uploaded, error) {
+	if opts.Level == node.LevelOne {
+		opts.Level = node.LevelQuorum
+	}
 	u := &upload{caller: caller{ring, opts.withDefaults()}, key: key}
 	if err := u.begin(ctx, src, size); err != nil {
 		return Uploaded{}, fmt.Errorf("upload %.64q: %w", key, err)
