@@ -53,6 +53,7 @@ func TestManifest(t *testing.T) {
 		wantReplaced("another manifest", c.do(b, swap), "m1")
 		swap.Retry = true
 		wantReplaced("the same again", c.do(b, swap), "")
+		wantReplaced("the same manifest", c.do(a, manifest("m2")), "")
 		c.wantConflict(b, manifestIf(swap, node.IfAbsent), node.Exists)
 
 		wantReplaced("a put", c.do(b, put("large", "m2", node.Always)), "m2")

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -159,7 +160,8 @@ func (w *write) decide(latest Record) error {
 	if w.doubt {
 		w.record.History = w.record.History.doubtful()
 	}
-	if latest.Manifest { // it was not made without a History, so whatever takes its place goes this way
+	// A manifest was not made without a History, so whatever takes its place goes this way. The same one again, as from an import, does not take its place.
+	if latest.Manifest && !(w.record.Manifest && bytes.Equal(w.record.Value, latest.Value)) {
 		w.replaced = latest.Value
 	}
 	if w.Conditional() || latest.History != "" {
