@@ -274,8 +274,8 @@ func (w *walk) hop(ctx context.Context, to ring.Ref, call func() (covered bool, 
 // maxBack is how many nodes that a list did not know of are asked one after the other.
 const maxBack = 8
 
-// settle asks the candidates in order, and whoever stands before them by then, until one owns the identifier: its arc contains it, or everybody
-// between its predecessor and itself is known to be dead. It gives up if very many stand before them, because there are shorter ways, and on a guess
+// settle asks the candidates in order, and whoever stands before them by then, until one owns the identifier: its arc contains it, or its predecessor is known to be
+// dead, and it is the next after the last live node before the identifier. It gives up if very many stand before them, because there are shorter ways, and on a guess
 // whose predecessor is dead, because somebody may stand before that one.
 func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bool) {
 	for back := 0; len(candidates) > 0 && len(w.hops) < w.p.cfg.MaxHops && back < maxBack; {
@@ -289,14 +289,63 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 		if err != nil {
 			continue
 		}
-		owns := v.Arc().Contains(w.id)
-		if owns || slices.Contains(w.dead, v.Pred.ID) {
-			return v, owns || !w.guess
+		if v.Arc().Contains(w.id) {
+			return v, true
 		}
-		candidates = append([]ring.Ref{v.Pred, c}, candidates...) // it stands between: the list did not know it yet
+		between := v.Pred // the list did not know it yet
+		if slices.Contains(w.dead, between.ID) {
+			var ok bool
+			if between, ok = w.next(ctx); !ok || w.guess || between == c {
+				return v, ok && !w.guess
+			}
+		}
+		candidates = append([]ring.Ref{between, c}, candidates...)
 		back++
 	}
 	return ring.View{}, false
+}
+
+// next returns the first node behind the identifier that is not known to be dead, by the list of the last live one before it. The list that named the candidates may be that of a node
+// farther away, which does not know yet who has joined between.
+func (w *walk) next(ctx context.Context) (ring.Ref, bool) {
+	var before ring.View
+	from := w.from
+	if from.IsZero() {
+		from = w.p.lastBefore(w.id)
+	}
+	if w.ask(ctx, from, &before) != nil {
+		return ring.Ref{}, false
+	}
+	for len(w.hops) < w.p.cfg.MaxHops {
+		i := 0
+		for i < len(before.Succs) && ring.Between(before.Self.ID, before.Succs[i].ID, w.id) {
+			i++
+		}
+		closer := slices.IndexFunc(before.Succs[:i], func(r ring.Ref) bool { return !slices.Contains(w.dead, r.ID) })
+		if closer < 0 {
+			rest := before.Succs[i:]
+			live := slices.IndexFunc(rest, func(r ring.Ref) bool { return !slices.Contains(w.dead, r.ID) })
+			if live < 0 {
+				return ring.Ref{}, false
+			}
+			return rest[live], true
+		}
+		// Bound: each turn comes closer to the identifier, or finds one more dead.
+		for _, s := range slices.Backward(before.Succs[:i]) {
+			var v ring.View
+			if !slices.Contains(w.dead, s.ID) && w.ask(ctx, s, &v) == nil {
+				before = v
+				break
+			}
+		}
+	}
+	return ring.Ref{}, false
+}
+
+// lastBefore returns the own node that is the last before an identifier.
+func (p *Process) lastBefore(id ring.ID) ring.Ref {
+	i, _ := slices.BinarySearchFunc(p.nodes, id, func(n *vnode, id ring.ID) int { return n.self.ID.Compare(id) })
+	return p.nodes[(i+len(p.nodes)-1)%len(p.nodes)].self
 }
 
 // ask reads a node's view: a hop, unless it is one of the own nodes.

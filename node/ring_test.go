@@ -149,6 +149,36 @@ func TestLookupsAmongTheDead(t *testing.T) {
 	})
 }
 
+// A list that does not know yet of a newcomer behind which a node has died must not give the newcomer's keys to the node behind the dead one, as that one would itself: whoever looks up
+// asks the last live node before them.
+func TestLookupByAStaleList(t *testing.T) {
+	cfg := hearsayOnly()
+	cfg.SettleDelay = time.Hour
+	inCluster(t, 13, cfg, func(c *cluster) {
+		procs := c.bootstrap(12, 1)
+		slices.SortFunc(procs, func(a, b *process) int { return a.Nodes()[0].ID.Compare(b.Nodes()[0].ID) })
+		newcomer := c.start(1)
+		at, _ := slices.BinarySearchFunc(procs, newcomer.Nodes()[0].ID, func(p *process, id ring.ID) int { return p.Nodes()[0].ID.Compare(id) })
+		near := func(steps int) *process { return procs[(at+steps+len(procs))%len(procs)] }
+		stale := near(-4)
+		c.setFault(stale.addr, node.ErrUnreachable) // nobody can tell it
+		if err := newcomer.Join(c.t.Context(), []string{near(3).addr}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		c.setFault(stale.addr, nil)
+		self := newcomer.Nodes()[0]
+		if view := stale.Status().Nodes[0].View; slices.Contains(view.Succs, self) {
+			t.Fatalf("it knows the newcomer %v: %v", self, view)
+		}
+		c.kill(near(0))
+		l, err := stale.Lookup(c.t.Context(), self.ID)
+		if err != nil || l.Owner.Self != self {
+			t.Errorf("got %v, %v, want %v: %v", l.Owner.Self, err, self, l.Hops)
+		}
+	})
+}
+
 func TestJoinOneByOne(t *testing.T) {
 	inCluster(t, 3, node.DefaultConfig(), func(c *cluster) {
 		first := c.start(8)
