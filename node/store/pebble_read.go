@@ -236,7 +236,7 @@ func (p *Pebble) walk(
 		}
 		p.sawCorrupt(from, err)
 		at := ring.ID(from[1:keyOverhead])
-		ok = skipCorrupt(it, at, last, log2(ring.Distance(start, at))-bits.Len(uint(seen)))
+		ok = skipCorrupt(it, at, last, max(p.gap(), log2(ring.Distance(start, at))-bits.Len(uint(seen))))
 		_, behind := diskBounds(place{}, last)
 		if ok {
 			behind = it.Key()
@@ -259,15 +259,15 @@ func (p *Pebble) iteratorVersion(it *pebble.Iterator) (node.Version, error) {
 	return decodeVersion(it.Key(), raw)
 }
 
-// smallestGap is the logarithm of the distance of two records among 2^48.
-const smallestGap = ring.Bits - 48
+// gap returns the logarithm of the distance of two records, if they were spread over the circle.
+func (p *Pebble) gap() int { return ring.Bits - bits.Len64(uint64(max(p.tree.root.count.Load(), 1))) }
 
 // skipCorrupt moves an iterator that met a table block that cannot be read, behind the record at id, to a record close
 // behind the block. It returns false if there is none up to the identifier last. Where the block ends nothing tells; so it
 // tries ever farther away until a record can be read. Each attempt costs some 100 ms, as Pebble searches the block for a flipped bit,
-// so the first one is as far away as two records are apart: 2^gap by what was seen of them.
+// so the first one is about as far away as two records are apart, 2^gap.
 func skipCorrupt(it *pebble.Iterator, id, last ring.ID, gap int) bool {
-	for k := max(gap, smallestGap); k < ring.Bits; k++ {
+	for k := gap; k < ring.Bits; k++ {
 		target := id.Add(ring.PowerOfTwo(k))
 		if target.Less(id) || last.Less(target) {
 			return false

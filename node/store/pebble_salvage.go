@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/bits"
 	"slices"
 	"time"
 
@@ -96,7 +95,7 @@ func (p *Pebble) cutOut(d damage) (found *stretch, kept int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	e := edges{it, max(ring.Bits-bits.Len64(uint64(max(p.tree.root.count.Load(), 1))), smallestGap)}
+	e := edges{it, p.gap()}
 	found = e.around([]byte(d.from))
 	if err = closeWalked(it); err != nil || found == nil {
 		return nil, 0, err
@@ -138,7 +137,7 @@ type edges struct {
 }
 
 // around returns where a block lies that an iterator met right behind the key before from. It begins with a key that can be read, if there is one. Each attempt to read the block takes
-// 100 ms, so those to get around it go ever farther.
+// 100 ms, so those to get around it go ever farther. If they get behind the next damaged block as well, what lies between the two is lost with them.
 func (e edges) around(from []byte) *stretch {
 	start := e.before(from)
 	if start == nil {
