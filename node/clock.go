@@ -13,9 +13,23 @@ type clock struct {
 	origin   uint64
 	maxAhead time.Duration
 	last     atomic.Uint64
+	check    func(now time.Time) error // why the clock is not to be trusted; nil: it always is
 }
 
-func (c *clock) wall() uint64 { return uint64(c.rt.Now().UnixMilli()) << 16 }
+func (c *clock) wall() uint64 { return wallOf(c.rt.Now()) }
+
+func wallOf(t time.Time) uint64 { return uint64(t.UnixMilli()) << 16 }
+
+// trusted returns nil, or why no versions are given by the clock, which wraps ErrClockSkew.
+func (c *clock) trusted(now time.Time) error {
+	if c.check == nil {
+		return nil
+	}
+	if err := c.check(now); err != nil {
+		return fmt.Errorf("%w: %w", ErrClockSkew, err)
+	}
+	return nil
+}
 
 // next returns a version newer than the given one and than every version that the clock has given or seen. It fails with
 // ErrClockSkew if after lies so far ahead that peers would refuse what follows it.
@@ -23,7 +37,11 @@ func (c *clock) next(after Version) (Version, error) {
 	if mutantVersionBelow.on() {
 		after = Version{}
 	}
-	wall := c.wall()
+	now := c.rt.Now()
+	if err := c.trusted(now); err != nil {
+		return Version{}, err
+	}
+	wall := wallOf(now)
 	limit := wall + uint64(c.maxAhead.Milliseconds())<<16
 	if after.Time > limit {
 		return Version{}, fmt.Errorf("%w: the stored version lies %v ahead", ErrClockSkew, ahead(after.Time, wall))
@@ -62,3 +80,6 @@ func (c *clock) observe(v Version) error {
 func ahead(t, wall uint64) time.Duration {
 	return time.Duration(t>>16-wall>>16) * time.Millisecond
 }
+
+// CheckClock has the process ask check, with the time, before it gives a version: an error of that fails the write with ErrClockSkew. Call it before Bootstrap or Join.
+func (p *Process) CheckClock(check func(now time.Time) error) { p.clock.check = check }

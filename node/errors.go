@@ -32,8 +32,9 @@ var (
 	ErrCondition = errors.New("condition not met")
 	// ErrInvalid: the request breaks a limit (key or value size) or makes no sense. Nothing was applied; repeating it will not help.
 	ErrInvalid = errors.New("invalid request")
-	// ErrClockSkew: a version lies too far in the future: the clock of the process that gave it runs ahead. Nothing was applied there.
-	ErrClockSkew = errors.New("clock too far ahead")
+	// ErrClockSkew: a version lies too far in the future, because the clock of the process that gave it runs ahead, or that process knows that its clock is wrong. Nothing was
+	// applied there.
+	ErrClockSkew = errors.New("clocks too far apart")
 	// ErrStoreFull: the disk of a replica has no room. Reads go on; writes come back by themselves when there is room.
 	ErrStoreFull = errors.New("no space left in the store")
 	// ErrCorrupt: a stored record fails its checksum. It is never served; repair replaces it from another replica.

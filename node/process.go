@@ -169,6 +169,7 @@ type Status struct {
 	Contact    Contact
 	Store      StoreStats
 	StoreError error // why writes are refused, if they are
+	ClockError error // why writes are refused because of the clock, if they are
 }
 
 // NodeStatus is a snapshot of one node.
@@ -185,7 +186,7 @@ func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
 		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Repair: p.RepairStatus(), Contact: p.Contact(),
-		Store: p.store.Stats(), StoreError: p.store.Writable(),
+		Store: p.store.Stats(), StoreError: p.store.Writable(), ClockError: p.clock.trusted(p.rt.Now()),
 	}
 	for _, n := range p.nodes {
 		s := n.snap.Load()

@@ -63,6 +63,9 @@ func (a adminService) Status(context.Context, *chordv1.StatusRequest) (*chordv1.
 	if st.StoreError != nil {
 		m.StoreError = clip(st.StoreError.Error())
 	}
+	if st.ClockError != nil {
+		m.ClockError = clip(st.ClockError.Error())
+	}
 	for _, n := range st.Nodes {
 		m.Nodes = append(m.Nodes, &chordv1.NodeStatus{
 			Self: refToProto(n.View.Self), Predecessor: refToProto(n.View.Pred), Successors: refsToProto(n.View.Succs),

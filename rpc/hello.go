@@ -29,6 +29,7 @@ type Hello struct {
 	MaxKeyBytes   int
 	MaxValueBytes int
 	Contact       node.Contact // by the own clock; zero if it never was a member
+	Clock         time.Time    // what its clock showed
 }
 
 // Candidate is a process that is about to bootstrap a ring.
@@ -62,8 +63,15 @@ func (l *Local) helloResponse(member bool) *chordv1.HelloResponse {
 		Version: l.Version, AdminAddr: l.AdminAddr, GossipAddr: l.GossipAddr,
 		Replicas: uint32(l.Config.Replicas), WriteQuorum: uint32(l.Config.WriteQuorum), ReadQuorum: uint32(l.Config.ReadQuorum),
 		MaxKeyBytes: uint32(l.Config.MaxKeyBytes), MaxValueBytes: uint32(l.Config.MaxValueBytes),
-		Nodes: refsToProto(l.nodes()),
+		Nodes: refsToProto(l.nodes()), ClockMs: uint64(l.now().UnixMilli()),
 	}
+}
+
+func (l *Local) now() time.Time {
+	if l.Now != nil {
+		return l.Now()
+	}
+	return time.Now()
 }
 
 // helloFromProto reads the introduction of the process that was called at addr.
@@ -109,6 +117,10 @@ func helloFields(m *chordv1.HelloResponse) (h Hello, err error) {
 	if h.Contact, err = contactFromProto(m.GetContact(), time.Now()); err != nil {
 		return Hello{}, err
 	}
+	if m.GetClockMs() > maxAgoMs {
+		return Hello{}, badField("clock_ms", "%d, want at most %d", m.GetClockMs(), maxAgoMs)
+	}
+	h.Clock = time.UnixMilli(int64(m.GetClockMs()))
 	h.Nodes, err = refsFromProto("nodes", m.GetNodes())
 	return h, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 
@@ -45,6 +46,7 @@ type Local struct {
 	GossipAddr string // where it gossips, as others reach it; empty if it does not
 	Version    string // of the program
 	Config     node.Config
+	Now        func() time.Time // the clock that versions are given by; nil: that of the machine
 
 	cluster atomic.Pointer[tag]
 	mu      sync.Mutex

@@ -48,7 +48,7 @@ var rules = []rule{
 		"Most of the cluster is cut off from this process, or dead. Name one of the other part with --server, mend the network, or start new processes " +
 			"in place of those that are lost. --consistency one does without a quorum.", true,
 	},
-	{node.ErrClockSkew, cli.ExitOther, "CLOCK_SKEW", "The clock of a process runs ahead: set it right (NTP).", true},
+	{node.ErrClockSkew, cli.ExitOther, "CLOCK_SKEW", "The clock of a process is wrong: set it right (NTP).", true},
 	{node.ErrCorrupt, cli.ExitOther, "CORRUPT", "Repair replaces the record from another replica; try again in a minute.", true},
 	{node.ErrUnknown, cli.ExitUnknown, "OUTCOME_UNKNOWN", "", true},
 	{

@@ -63,6 +63,9 @@ func unhealthy(s *chordv1.StatusResponse) (why []string) {
 	if s.GetStoreError() != "" {
 		why = append(why, "refuses writes: "+s.GetStoreError())
 	}
+	if s.GetClockError() != "" {
+		why = append(why, "refuses writes: "+s.GetClockError())
+	}
 	if g := s.GetGossip(); g.GetMinority() {
 		why = append(why, fmt.Sprintf("in the minority: hears of %d of %d processes", members(g), members(g)+g.GetDead()))
 	}
@@ -195,6 +198,7 @@ type statusJSON struct {
 	Nodes       []statusNodeJSON `json:"nodes"`
 	Store       string           `json:"store"`
 	StoreError  string           `json:"store_error,omitempty"`
+	ClockError  string           `json:"clock_error,omitempty"`
 	Records     int64            `json:"records"` // -1 if unknown
 	DiskBytes   int64            `json:"disk_bytes"`
 	FreeBytes   int64            `json:"free_bytes"`
@@ -231,7 +235,7 @@ func statusResult(s *chordv1.StatusResponse) statusJSON {
 		Process: hex.EncodeToString(s.GetProcess()), Cluster: hex.EncodeToString(s.GetCluster()), Addr: s.GetAddr(),
 		Version: s.GetVersion(), Incarnation: s.GetIncarnation(), Started: time.UnixMilli(s.GetStartedMs()).UTC().Format(time.RFC3339),
 		Ready: s.GetReady(), Draining: s.GetDraining(), Problems: append([]string{}, unhealthy(s)...), Nodes: []statusNodeJSON{},
-		Store: s.GetStore(), StoreError: s.GetStoreError(), Records: s.GetRecords(), DiskBytes: s.GetDiskBytes(), FreeBytes: s.GetFreeBytes(),
+		Store: s.GetStore(), StoreError: s.GetStoreError(), ClockError: s.GetClockError(), Records: s.GetRecords(), DiskBytes: s.GetDiskBytes(), FreeBytes: s.GetFreeBytes(),
 		Replicas: s.GetReplicas(), WriteQuorum: s.GetWriteQuorum(), ReadQuorum: s.GetReadQuorum(), Gossip: gossipResult(s.GetGossip()),
 		Repair: repairResult(s.GetRepair()),
 	}

@@ -40,6 +40,7 @@ type process struct {
 	local  *rpc.Local
 	peers  *rpc.Peers
 	live   *node.Live
+	clock  *clockWatch
 	core   *node.Process
 	server *rpc.Server
 
@@ -116,6 +117,7 @@ func (p *process) openData(over bool) (node.Identity, error) {
 	opts.Sync = sync
 	opts.Log = p.log.With().Str("part", "store").Logger()
 	opts.Fatal = p.fail
+	opts.FS = diskFS()
 	records, err := store.OpenPebble(p.dir.RecordsPath(), opts)
 	if err != nil {
 		return node.Identity{}, err
@@ -137,6 +139,8 @@ func (p *process) wire(identity node.Identity) (err error) {
 		p.local.AdminAddr = p.admin.Addr().String()
 	}
 	p.local.GossipAddr = p.gossipAdvertise()
+	runtime := newRuntime(p.live)
+	p.local.Now, p.clock = runtime.Now, newClockWatch(runtime.Now, p.local.Config.MaxClockAhead)
 	if p.dir != nil {
 		if id, ok := p.dir.Cluster(); ok {
 			p.local.SetCluster(id)
@@ -145,10 +149,11 @@ func (p *process) wire(identity node.Identity) (err error) {
 	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics), rpc.WithConnectionLost(func(addr string) { p.core.HearLost(addr) }))
 	events := nodeEvents(p.log, newNodeMetrics(registry), p.neighborsChanged)
 	events.Stale = p.fail
-	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, p.live, p.records, events)
+	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, runtime, p.records, events)
 	if err != nil {
 		return err
 	}
+	p.core.CheckClock(p.clock.check)
 	if p.dir != nil {
 		p.core.Recall(p.dir.Peers())
 		p.core.RecallContact(p.dir.Contact())

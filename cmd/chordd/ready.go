@@ -31,12 +31,17 @@ func assess(s node.Status, writeQuorum int, draining bool) readiness {
 	if s.StoreError != nil {
 		writable.detail = s.StoreError.Error()
 	}
+	clock := check{name: "clock", ok: s.ClockError == nil, advisory: true}
+	if s.ClockError != nil {
+		clock.detail = s.ClockError.Error()
+	}
 	members := s.Standing.Alive + s.Standing.Dead
 	return readiness{
 		{name: "joined", ok: s.Ready},
 		{name: "serving", ok: serving == len(s.Nodes), detail: fmt.Sprintf("%d of %d nodes have their place in the ring", serving, len(s.Nodes))},
 		{name: "not-draining", ok: !draining},
 		writable,
+		clock,
 		{
 			name: "write-quorum", ok: smallest >= writeQuorum, advisory: true,
 			detail: fmt.Sprintf("%d processes known for each key, writes need %d", smallest, writeQuorum),

@@ -33,12 +33,16 @@ func serveOnce(stop, now context.Context, cfg Config, log zerolog.Logger, over b
 		return err
 	}
 	return p.run(stop, now, func(life context.Context) error {
+		if others := p.candidates(life); len(others) > 0 {
+			p.compareClock(life, others)
+		}
 		if err := p.enter(life); err != nil {
 			return err
 		}
 		p.logReady()
 		var tasks sync.WaitGroup
 		tasks.Go(func() { p.keepGossip(life) })
+		tasks.Go(func() { p.watchClock(life) })
 		p.remember(life)
 		tasks.Wait()
 		return nil

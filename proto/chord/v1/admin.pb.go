@@ -222,8 +222,9 @@ type StatusResponse struct {
 	Replicas      uint32                 `protobuf:"varint,15,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	WriteQuorum   uint32                 `protobuf:"varint,16,opt,name=write_quorum,json=writeQuorum,proto3" json:"write_quorum,omitempty"`
 	ReadQuorum    uint32                 `protobuf:"varint,17,opt,name=read_quorum,json=readQuorum,proto3" json:"read_quorum,omitempty"`
-	Gossip        *GossipStatus          `protobuf:"bytes,18,opt,name=gossip,proto3" json:"gossip,omitempty"` // unset without gossip
-	Repair        *RepairStatus          `protobuf:"bytes,19,opt,name=repair,proto3" json:"repair,omitempty"` // unset before the process has begun to join
+	Gossip        *GossipStatus          `protobuf:"bytes,18,opt,name=gossip,proto3" json:"gossip,omitempty"`                           // unset without gossip
+	Repair        *RepairStatus          `protobuf:"bytes,19,opt,name=repair,proto3" json:"repair,omitempty"`                           // unset before the process has begun to join
+	ClockError    string                 `protobuf:"bytes,20,opt,name=clock_error,json=clockError,proto3" json:"clock_error,omitempty"` // why writes are refused because of the clock, if they are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +390,13 @@ func (x *StatusResponse) GetRepair() *RepairStatus {
 		return x.Repair
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetClockError() string {
+	if x != nil {
+		return x.ClockError
+	}
+	return ""
 }
 
 // Where repair stands.
@@ -1419,7 +1427,7 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\aserving\x18\x05 \x01(\bR\aserving\x12\x18\n" +
 	"\asettled\x18\x06 \x01(\bR\asettled\x12#\n" +
 	"\x05group\x18\a \x03(\v2\r.chord.v1.RefR\x05group\x12\x14\n" +
-	"\x05share\x18\b \x01(\x01R\x05share\"\xe0\x04\n" +
+	"\x05share\x18\b \x01(\x01R\x05share\"\x81\x05\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aprocess\x18\x01 \x01(\fR\aprocess\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12\x12\n" +
@@ -1445,7 +1453,9 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\vread_quorum\x18\x11 \x01(\rR\n" +
 	"readQuorum\x12.\n" +
 	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\x12.\n" +
-	"\x06repair\x18\x13 \x01(\v2\x16.chord.v1.RepairStatusR\x06repair\"\xb7\x01\n" +
+	"\x06repair\x18\x13 \x01(\v2\x16.chord.v1.RepairStatusR\x06repair\x12\x1f\n" +
+	"\vclock_error\x18\x14 \x01(\tR\n" +
+	"clockError\"\xb7\x01\n" +
 	"\fRepairStatus\x12\x16\n" +
 	"\x06behind\x18\x01 \x01(\rR\x06behind\x12\x1c\n" +
 	"\tcomparing\x18\x02 \x01(\rR\tcomparing\x12\x18\n" +

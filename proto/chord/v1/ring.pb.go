@@ -200,6 +200,7 @@ type HelloResponse struct {
 	Nodes         []*Ref                 `protobuf:"bytes,14,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	GossipAddr    string                 `protobuf:"bytes,15,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"` // where it gossips, as others reach it; none if it does not
 	Contact       *Contact               `protobuf:"bytes,16,opt,name=contact,proto3" json:"contact,omitempty"`                         // unset if it never was a member
+	ClockMs       uint64                 `protobuf:"varint,17,opt,name=clock_ms,json=clockMs,proto3" json:"clock_ms,omitempty"`         // what its clock shows, since 1970
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +345,13 @@ func (x *HelloResponse) GetContact() *Contact {
 		return x.Contact
 	}
 	return nil
+}
+
+func (x *HelloResponse) GetClockMs() uint64 {
+	if x != nil {
+		return x.ClockMs
+	}
+	return 0
 }
 
 // A time during which a process was in contact with its cluster, in milliseconds before the answer: its clock does not matter.
@@ -1069,7 +1077,7 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
 	"\x04self\x18\x03 \x01(\v2\x11.chord.v1.ProcessR\x04self\x12-\n" +
 	"\bgathered\x18\x04 \x03(\v2\x11.chord.v1.ProcessR\bgathered\x12\x16\n" +
-	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xa3\x04\n" +
+	"\x06expect\x18\x05 \x01(\rR\x06expect\"\xbe\x04\n" +
 	"\rHelloResponse\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\fR\acluster\x12%\n" +
@@ -1090,7 +1098,8 @@ const file_chord_v1_ring_proto_rawDesc = "" +
 	"\x05nodes\x18\x0e \x03(\v2\r.chord.v1.RefR\x05nodes\x12\x1f\n" +
 	"\vgossip_addr\x18\x0f \x01(\tR\n" +
 	"gossipAddr\x12+\n" +
-	"\acontact\x18\x10 \x01(\v2\x11.chord.v1.ContactR\acontact\"c\n" +
+	"\acontact\x18\x10 \x01(\v2\x11.chord.v1.ContactR\acontact\x12\x19\n" +
+	"\bclock_ms\x18\x11 \x01(\x04R\aclockMs\"c\n" +
 	"\aContact\x12 \n" +
 	"\fsince_ago_ms\x18\x01 \x01(\x04R\n" +
 	"sinceAgoMs\x12 \n" +

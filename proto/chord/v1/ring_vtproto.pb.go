@@ -190,6 +190,13 @@ func (m *HelloResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ClockMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ClockMs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
+	}
 	if m.Contact != nil {
 		size, err := m.Contact.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -1123,6 +1130,9 @@ func (m *HelloResponse) SizeVT() (n int) {
 	if m.Contact != nil {
 		l = m.Contact.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.ClockMs != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.ClockMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2201,6 +2211,25 @@ func (m *HelloResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ClockMs", wireType)
+			}
+			m.ClockMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ClockMs |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

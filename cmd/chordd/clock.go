@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// clockWatch compares the wall clock, by which versions are given, with those of other processes. Versions of a clock that is ahead would be refused by the other replicas and
+// keep their keys from being written until their time has come; those of a clock that is behind lose to older writes.
+//
+// Between two comparisons a jump shows in the difference to the monotonic clock: then nothing is written before the next one, which follows at once.
+type clockWatch struct {
+	now  func() time.Time
+	most time.Duration // that two clocks may differ by
+
+	began, wall time.Time // the same time, by the monotonic clock and by now
+	asked       chan struct{}
+	state       atomic.Pointer[clockState] // nil before the first comparison: what it is compared with is not known yet
+}
+
+// clockState is what a comparison has shown.
+type clockState struct {
+	drift time.Duration // of the wall clock against the monotonic one, then
+	err   error         // why the clock is not to be trusted
+}
+
+const (
+	clockInterval  = 10 * time.Second // between two comparisons that find nothing
+	clockSuspicion = time.Second      // between two when something is wrong
+	clockPeers     = 8                // processes that are asked
+)
+
+func newClockWatch(now func() time.Time, most time.Duration) *clockWatch {
+	return &clockWatch{now: now, most: most, began: time.Now(), wall: now().Round(0), asked: make(chan struct{}, 1)}
+}
+
+// check returns why a time is not to be trusted; it never waits.
+func (w *clockWatch) check(now time.Time) error {
+	s := w.state.Load()
+	switch {
+	case s == nil:
+		return nil
+	case s.err != nil:
+		return s.err
+	}
+	if jump := w.drift(now) - s.drift; jump.Abs() > w.most/2 {
+		select {
+		case w.asked <- struct{}{}:
+		default: // it is going to be compared anyway
+		}
+		return fmt.Errorf("the clock has jumped by %v and is being compared with others", jump.Round(time.Millisecond))
+	}
+	return nil
+}
+
+func (w *clockWatch) drift(now time.Time) time.Duration {
+	return now.Round(0).Sub(w.wall) - time.Since(w.began)
+}
+
+// compare judges the clock by how far ahead those of others are. It is right if it agrees with the majority, itself included.
+func (w *clockWatch) compare(ahead []time.Duration) {
+	s := &clockState{drift: w.drift(w.now())}
+	agree := 1
+	var off time.Duration
+	for _, d := range ahead {
+		if d.Abs() <= w.most {
+			agree++
+		} else {
+			off = d
+		}
+	}
+	if 2*agree <= len(ahead)+1 {
+		s.err = fmt.Errorf("of %d other clocks %d differ by more than %v, one by %v", len(ahead), len(ahead)+1-agree, w.most, off.Round(time.Millisecond))
+	}
+	w.state.Store(s)
+}
+
+// watchClock compares the clock, until ctx ends.
+func (p *process) watchClock(ctx context.Context) {
+	for {
+		wait := clockInterval
+		if s := p.clock.state.Load(); s != nil && s.err != nil {
+			p.complaints.do("clock", func() {
+				p.log.Error().Err(s.err).Msg("refusing writes: set the clocks of this machine and its peers by NTP")
+			})
+			wait = clockSuspicion
+		}
+		select {
+		case <-time.After(wait):
+		case <-p.clock.asked:
+		case <-ctx.Done():
+			return
+		}
+		p.compareClock(ctx, p.core.Status().Known)
+	}
+}
+
+// compareClock asks processes for their time. Without an answer, a clock that has not jumped is as good as before.
+func (p *process) compareClock(ctx context.Context, addrs []string) {
+	addrs = addrs[:min(clockPeers, len(addrs))]
+	ahead := make([]time.Duration, len(addrs))
+	errs := make([]error, len(addrs))
+	var asking sync.WaitGroup
+	for i, addr := range addrs {
+		asking.Go(func() { ahead[i], errs[i] = p.aheadOf(ctx, addr) })
+	}
+	asking.Wait()
+	var answers []time.Duration
+	for i := range addrs {
+		if errs[i] == nil {
+			answers = append(answers, ahead[i])
+		}
+	}
+	if len(answers) > 0 || len(addrs) == 0 {
+		p.clock.compare(answers)
+	}
+}
+
+var errTooSlow = errors.New("the answer took too long to tell the time")
+
+// aheadOf returns how far the clock of another process is ahead of the own one.
+func (p *process) aheadOf(ctx context.Context, addr string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.clock.most)
+	defer cancel()
+	began := time.Now()
+	h, err := p.peers.Hello(ctx, addr)
+	took := time.Since(began)
+	switch {
+	case err != nil:
+		return 0, err
+	case took > p.clock.most:
+		return 0, errTooSlow
+	}
+	return h.Clock.Sub(p.clock.now().Round(0)) + took/2, nil
+}
