@@ -77,7 +77,7 @@ func TestRollingRestart(t *testing.T) {
 // waitSettled waits until the replicas of every arc agree, by what the processes tell Prometheus.
 func waitSettled(t *testing.T, ring ...*chordd) {
 	t.Helper()
-	eventually(t, 20*time.Second, "settled", func() error {
+	eventually(t, 60*time.Second, "settled", func() error {
 		for _, d := range ring {
 			metrics, err := d.get("/metrics")
 			if err != nil {

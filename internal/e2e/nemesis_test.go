@@ -89,6 +89,7 @@ func (n *nemesis) engage(t *testing.T, seed uint64, ring []*chordd, work *worklo
 	if err := work.checkCounters(t.Context(), n.exact); err != nil {
 		t.Error(err)
 	}
+	eventually(t, 20*time.Second, "everything can be written", func() error { return work.checkWritable(t.Context()) })
 	t.Logf("%d registers had one owner all the time", work.checkShared(t))
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type chordd struct {
 	data   string
 	args   []string // besides the addresses and the data directory
 	log    string   // file with everything that it ever printed
+
+	program string // empty: the one that everybody runs
+	faults  string // file that says from what it suffers; empty: it is not made for that
 
 	within []string                                                     // command that runs its arguments where the process is to run; nil: here
 	dial   func(ctx context.Context, addr string) (c net.Conn, e error) // from there
@@ -106,9 +110,9 @@ func (d *chordd) start(more ...string) {
 		d.t.Fatal(err)
 	}
 	defer log.Close() // the process has its own descriptor
-	command := slices.Concat(d.within, []string{filepath.Join(binDir, "chordd"), "--listen", d.listen, "--admin", d.admin, "--data", d.data}, d.args, more)
+	command := slices.Concat(d.within, []string{cmp.Or(d.program, filepath.Join(binDir, "chordd")), "--listen", d.listen, "--admin", d.admin, "--data", d.data}, d.args, more)
 	d.cmd = exec.Command(command[0], command[1:]...)
-	d.cmd.Env = environment()
+	d.cmd.Env = append(environment(), "FAULTS_OF_CHORDD="+d.faults)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)

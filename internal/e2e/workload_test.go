@@ -351,3 +351,29 @@ func (w *workload) checkCounters(ctx context.Context, exact bool) error {
 	}
 	return errors.Join(errs...)
 }
+
+// checkWritable writes every key once more.
+func (w *workload) checkWritable(ctx context.Context) error {
+	errs := make([]error, workers)
+	var tasks sync.WaitGroup
+	for _, c := range w.clients {
+		tasks.Go(func() {
+			for i := range ownKeys {
+				if _, err := c.client.Put(ctx, w.ownKey(c.number, i), []byte("the end"), node.LevelQuorum); err != nil {
+					errs[c.number] = err
+				}
+			}
+		})
+	}
+	tasks.Wait()
+	c := w.clients[0]
+	for i := range counterKeys {
+		_, err := c.client.Do(ctx, node.Op{Kind: node.OpIncrement, Key: w.counterKey(i), Add: 1, Request: c.request()})
+		errs = append(errs, err)
+	}
+	for i := range sharedKeys {
+		_, err := c.client.Put(ctx, w.sharedKey(i), []byte("the end"), node.LevelQuorum)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
