@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +31,9 @@ type clockState struct {
 }
 
 const (
-	clockInterval  = 10 * time.Second // between two comparisons that find nothing
-	clockSuspicion = time.Second      // between two when something is wrong
-	clockPeers     = 8                // processes that are asked
+	clockInterval  = time.Minute // between two comparisons that find nothing
+	clockSuspicion = time.Second // between two when something is wrong
+	clockPeers     = 4           // processes that are asked
 )
 
 func newClockWatch(now func() time.Time, most time.Duration) *clockWatch {
@@ -101,6 +103,8 @@ func (p *process) watchClock(ctx context.Context) {
 
 // compareClock asks processes for their time. Without an answer, a clock that has not jumped is as good as before.
 func (p *process) compareClock(ctx context.Context, addrs []string) {
+	addrs = slices.Clone(addrs)
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	addrs = addrs[:min(clockPeers, len(addrs))]
 	ahead := make([]time.Duration, len(addrs))
 	errs := make([]error, len(addrs))
@@ -120,7 +124,10 @@ func (p *process) compareClock(ctx context.Context, addrs []string) {
 	}
 }
 
-var errTooSlow = errors.New("the answer took too long to tell the time")
+var (
+	errTooSlow = errors.New("the answer took too long to tell the time")
+	errSelf    = errors.New("it is this process")
+)
 
 // aheadOf returns how far the clock of another process is ahead of the own one.
 func (p *process) aheadOf(ctx context.Context, addr string) (time.Duration, error) {
@@ -132,6 +139,8 @@ func (p *process) aheadOf(ctx context.Context, addr string) (time.Duration, erro
 	switch {
 	case err != nil:
 		return 0, err
+	case h.Process.Process == p.local.Identity.Process:
+		return 0, errSelf
 	case took > p.clock.most:
 		return 0, errTooSlow
 	}
