@@ -48,6 +48,7 @@ func TestNemesesOfTheMachine(t *testing.T) {
 	for run := range uint64(*nemesisRuns) {
 		for _, n := range faults {
 			t.Run(fmt.Sprintf("%s/%d", n.name, seed+run), func(t *testing.T) {
+				t.Parallel()
 				n.attack(t, seed+run, func() []*chordd {
 					ring := make([]*chordd, 5)
 					for i := range ring {

@@ -120,7 +120,7 @@ func TestNemesisFullDisk(t *testing.T) {
 	for run := range uint64(*nemesisRuns) {
 		t.Run(fmt.Sprint(seed+run), func(t *testing.T) {
 			dir := t.TempDir()
-			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
+			if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=320m"); err != nil {
 				t.Skipf("cannot mount a tmpfs: %v", err)
 			}
 			t.Cleanup(func() {

@@ -62,6 +62,7 @@ func TestNemeses(t *testing.T) {
 	for run := range uint64(*nemesisRuns) {
 		for _, n := range nemeses {
 			t.Run(fmt.Sprintf("%s/%d", n.name, seed+run), func(t *testing.T) {
+				t.Parallel() // most of the time is waiting
 				n.attack(t, seed+run, func() []*chordd { return startRing(t, 5, append([]string{"--vnodes", "2"}, n.args...)...) })
 			})
 		}
