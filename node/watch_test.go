@@ -109,6 +109,28 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// That a value expires is told with its version, once, when the time has come, also to who begins to watch behind it.
+func TestWatchExpiry(t *testing.T) {
+	inCluster(t, 94, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(4, 1)
+		c.converge(10 * time.Second)
+		r := c.do(procs[0], node.Op{Kind: node.OpPut, Key: []byte("k"), Value: []byte("0"), TTL: 20 * time.Second})
+		w := c.watch("k", node.Version{})
+		time.Sleep(19 * time.Second)
+		if got := fmt.Sprint(w.values()); got != "[0]" {
+			t.Errorf("told %s before its time, want [0]", got)
+		}
+		time.Sleep(2 * time.Second)
+		after := c.watch("k", r.Version)
+		time.Sleep(3 * c.cfg.RepairInterval)
+		if got := fmt.Sprint(w.values(), after.values()); got != "[0 -] [-]" || w.told[1].Version != r.Version {
+			t.Errorf("told %s with %v, want [0 -] [-] with %v", got, w.told[1].Version, r.Version)
+		}
+		w.cancel()
+		after.cancel()
+	})
+}
+
 // A watch ends as soon as the key is another process's, or the process leaves or stops, so that who watches can go there; and there he is told what he has missed.
 func TestWatchEndsWithTheOwner(t *testing.T) {
 	for name, lose := range map[string]func(c *cluster, owner *process){

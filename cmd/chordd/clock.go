@@ -21,7 +21,7 @@ type clockWatch struct {
 
 	began, wall time.Time // the same time, by the monotonic clock and by now
 	asked       chan struct{}
-	state       atomic.Pointer[clockState] // nil before the first comparison: what it is compared with is not known yet
+	state       atomic.Pointer[clockState]
 }
 
 // clockState is what a comparison has shown.
@@ -37,16 +37,15 @@ const (
 )
 
 func newClockWatch(now func() time.Time, most time.Duration) *clockWatch {
-	return &clockWatch{now: now, most: most, began: time.Now(), wall: now().Round(0), asked: make(chan struct{}, 1)}
+	w := &clockWatch{now: now, most: most, began: time.Now(), wall: now().Round(0), asked: make(chan struct{}, 1)}
+	w.state.Store(new(clockState)) // until the first comparison it is right unless it jumps
+	return w
 }
 
 // check returns why a time is not to be trusted; it never waits.
 func (w *clockWatch) check(now time.Time) error {
 	s := w.state.Load()
-	switch {
-	case s == nil:
-		return nil
-	case s.err != nil:
+	if s.err != nil {
 		return s.err
 	}
 	if jump := w.drift(now) - s.drift; jump.Abs() > w.most/2 {
@@ -85,7 +84,7 @@ func (w *clockWatch) compare(ahead []time.Duration) {
 func (p *process) watchClock(ctx context.Context) {
 	for {
 		wait := clockInterval
-		if s := p.clock.state.Load(); s != nil && s.err != nil {
+		if s := p.clock.state.Load(); s.err != nil {
 			p.complaints.do("clock", func() {
 				p.log.Error().Err(s.err).Msg("refusing writes: set the clocks of this machine and its peers by NTP")
 			})
