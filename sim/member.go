@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -134,7 +135,7 @@ type reunion struct {
 }
 
 func (r *reunion) soon() {
-	hostRuntime{r.h}.AfterFunc(reuniteTimer, func() {
+	hostRuntime{r.h}.AfterFunc(cmp.Or(r.h.w.options.Reunite, reuniteTimer), func() {
 		r.meet(context.Background())
 		r.soon()
 	})

@@ -28,6 +28,9 @@ type Options struct {
 	// SyncLatency is what a synced write takes. 0: no time at all.
 	SyncLatency time.Duration
 
+	// Reunite is between two looks of a process for members that its ring has lost, whoever it knew when it joined. 0: 15 s, as in chordd.
+	Reunite time.Duration
+
 	Gossip Gossip // what processes hear about each other besides; the zero value: nothing
 
 	// Wire converts messages as the network of a live process does, and says how many bytes they have there. nil: slices are copied, and Stats
@@ -101,6 +104,9 @@ func (o *Options) Validate() error {
 	}
 	if o.SyncInterval < 0 || o.SyncLatency < 0 {
 		bad("sync interval %v and latency %v, want at least 0", o.SyncInterval, o.SyncLatency)
+	}
+	if o.Reunite < 0 {
+		bad("reunite: %v, want at least 0", o.Reunite)
 	}
 	return errors.Join(errs...)
 }

@@ -84,6 +84,7 @@ func TestReproducible(t *testing.T) {
 		"simultaneous-failures": {"nodes": "100", "lookups": "200", "rings": "2", "failures": "0.3"},
 		"churn-ton":             {"nodes": "60", "duration": "300s", "warmup": "10s"},
 		"stretch":               {"nodes": "100", "lookups": "100", "networks": "space"},
+		"durability":            {"nodes": "12", "keys": "100", "duration": "4h", "replicas": "2"},
 		"partition-heal":        {"nodes": "30", "cut": "20s", "keys": "50", "splits": "70/30"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,6 +125,8 @@ func TestBadSettings(t *testing.T) {
 		{"sessions", "models", "eternal"},
 		{"stretch", "networks", "ether"},
 		{"churn-p2psim", "ways", "crooked"},
+		{"durability", "departures", "never"},
+		{"availability", "departures", "never"},
 	} {
 		e := experiment.Find(c.name)
 		p, err := e.Defaults(true).With(c.key, c.value)

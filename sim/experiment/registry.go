@@ -19,6 +19,8 @@ func All() []*Experiment {
 		sessions(),
 		partitionHeal(),
 		zoneLoss(),
+		durability(),
+		availability(),
 		scale(),
 	}
 }
