@@ -189,8 +189,7 @@ func (m *memory) meet(refs []ring.Ref, own string) {
 	m.known, m.met = m.folded(own), [2][]ring.Ref{refs}
 }
 
-// folded returns known with met added to it, which is not kept: a list of addresses for each of a million processes is more than those lists of refs, which
-// they share; the caller holds mu.
+// folded returns known with met added to it; the caller holds mu.
 func (m *memory) folded(own string) (known []string) {
 	known = m.known
 	for _, refs := range m.met {
@@ -263,7 +262,11 @@ func (m *memory) hears() bool {
 func (m *memory) acquaintances(own string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.folded(own)
+	if m.known == nil {
+		return m.folded(own) // and keep nothing: most of a million processes share the one list that they have met, and would have one of addresses each
+	}
+	m.known, m.met = m.folded(own), [2][]ring.Ref{}
+	return m.known
 }
 
 // swapHealStop stores what cancels the next heal and returns what cancels the one before.
