@@ -32,8 +32,8 @@ func spoilTables(e *engagement) {
 	})
 }
 
-// spoilLog kills a process and changes bytes in its log. It refuses to start: what else was acknowledged is unknown. Without its records it gets them from the others. Now and then
-// a changed byte is one of the few that say where the log ends; then it starts, and gets what came later from the others.
+// spoilLog kills a process and changes bytes in its log. It refuses to start: what else was acknowledged is unknown. Without its records it gets them from the others. Once, Pebble
+// took the damage for the end of the log; then it starts, and gets what came later from the others.
 func spoilLog(e *engagement) {
 	e.work.fill(e.T, 3000)
 	d := e.any()
