@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,8 @@ type process struct {
 	leftOnce sync.Once
 	leave    sync.Once // in leaveRing
 	leaveErr error
-	ending   context.Context // ends with release
+	life     atomic.Pointer[context.Context] // of run: ends when the process begins to stop
+	ending   context.Context                 // ends with release
 	end      context.CancelFunc
 }
 
@@ -146,7 +148,7 @@ func (p *process) wire(identity node.Identity) (err error) {
 			p.local.SetCluster(id)
 		}
 	}
-	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics), rpc.WithConnectionLost(func(addr string) { p.core.HearLost(addr) }))
+	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics), rpc.WithConnectionLost(p.connectionLost))
 	events := nodeEvents(p.log, newNodeMetrics(registry), p.neighborsChanged)
 	events.Stale = p.fail
 	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, runtime, p.records, events)
@@ -171,6 +173,13 @@ func (p *process) wire(identity node.Identity) (err error) {
 		p.serveAdmin(registry)
 	}
 	return nil
+}
+
+// connectionLost has the ring look after a process that may have died, unless this one stops: then the others may be stopping, too.
+func (p *process) connectionLost(addr string) {
+	if life := p.life.Load(); life == nil || (*life).Err() == nil {
+		p.core.HearLost(addr)
+	}
 }
 
 func (p *process) serveAdmin(registry *prometheus.Registry) {

@@ -54,6 +54,7 @@ func serveOnce(stop, now context.Context, cfg Config, log zerolog.Logger, over b
 func (p *process) run(stop, now context.Context, live func(life context.Context) error) error {
 	life, end := context.WithCancel(stop)
 	defer end()
+	p.life.Store(&life)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
 		if err := live(life); err != nil && life.Err() == nil {

@@ -32,26 +32,14 @@ func spoilTables(e *engagement) {
 	})
 }
 
-// spoilLog kills a process and changes bytes in its log. It refuses to start: what else was acknowledged is unknown. Without its records it gets them from the others. Once, Pebble
-// took the damage for the end of the log; then it starts, and gets what came later from the others.
+// spoilLog kills a process and changes bytes in its log. It refuses to start: what else was acknowledged is unknown. Without its records it gets them from the others.
 func spoilLog(e *engagement) {
 	e.work.fill(e.T, 3000)
 	d := e.any()
 	d.kill()
 	spoilFiles(e, d, "*.log")
 	d.start(e.join(d)...)
-	eventually(e.T, 20*time.Second, "has ended, or is ready", func() error {
-		if !d.running() {
-			return nil
-		}
-		return d.ready()
-	})
-	if d.running() {
-		e.Log("it takes the damage for the end of the log")
-		waitSettled(e.T, e.ring...)
-		return
-	}
-	if code := d.wait(time.Second); code == 0 || !strings.Contains(d.tail(2<<10), node.ErrCorrupt.Error()) {
+	if code := d.wait(20 * time.Second); code == 0 || !strings.Contains(d.tail(2<<10), node.ErrCorrupt.Error()) {
 		e.Errorf("exit code %d with a damaged log:\n%s", code, d.tail(2<<10))
 	}
 	if err := os.Rename(filepath.Join(d.data, "records"), filepath.Join(d.data, "records-damaged")); err != nil {

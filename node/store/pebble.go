@@ -84,7 +84,7 @@ func (p *Pebble) open() error {
 	if err := p.fs.MkdirAll(p.dir, 0o755); err != nil {
 		return err
 	}
-	db, err := pebble.Open(p.dir, p.pebbleOptions())
+	db, err := p.openDB()
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,25 @@ func (p *Pebble) open() error {
 		p.helpers.Go(func() { p.syncEvery(ctx, p.opts.SyncEvery) })
 	}
 	return nil
+}
+
+// openDB opens the database. A new one is opened twice: its first log is of an old format, in which damage cannot be told from the end of the log, as Pebble begins it before the
+// format of the database is the newest.
+func (p *Pebble) openDB() (*pebble.DB, error) {
+	found, err := pebble.Peek(p.dir, p.fs)
+	if err != nil {
+		return nil, err
+	}
+	if !found.Exists {
+		db, err := pebble.Open(p.dir, p.pebbleOptions())
+		if err != nil {
+			return nil, err
+		}
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return pebble.Open(p.dir, p.pebbleOptions())
 }
 
 // syncEvery syncs the log at every interval in which something was written.
