@@ -211,11 +211,11 @@ func TestLookupsByHearsay(t *testing.T) {
 		for _, p := range rest[6:12] {
 			c.kill(p)
 		}
-		find(16) // some fall back to fingers, and who owns the place of a dead node takes three more to find out
+		find(8)
 		for i := range 20 {
 			asker.HearAlive(c.t.Context(), []ring.Ref{{ID: ring.Hash(fmt.Appendf(nil, "nobody-%d", i)), Addr: rest[20+i].addr}})
 		}
-		find(16)
+		find(8)
 		for i := range 200 {
 			op := node.Op{Kind: node.OpPut, Key: fmt.Appendf(nil, "key-%d", i), Value: []byte("v")}
 			if _, err := asker.Do(c.t.Context(), op); err != nil {

@@ -294,9 +294,12 @@ func (w *walk) settle(ctx context.Context, candidates []ring.Ref) (ring.View, bo
 		}
 		between := v.Pred // the list did not know it yet
 		if slices.Contains(w.dead, between.ID) {
+			if w.guess {
+				return v, false
+			}
 			var ok bool
-			if between, ok = w.next(ctx); !ok || w.guess || between == c {
-				return v, ok && !w.guess
+			if between, ok = w.next(ctx); !ok || between == c {
+				return v, ok
 			}
 		}
 		candidates = append([]ring.Ref{between, c}, candidates...)
