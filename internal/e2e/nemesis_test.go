@@ -86,7 +86,7 @@ func (n *nemesis) engage(t *testing.T, seed uint64, ring []*chordd, work *worklo
 	more(t, work, enoughAfter, "work after the fault")
 	work.stop()
 	t.Logf("%d operations succeeded, %d failed, %d reads were stale", work.done.Load(), work.failed.Load(), work.stale.Load())
-	eventually(t, 30*time.Second, "as it was acknowledged", func() error { return work.checkOwn(t.Context()) })
+	eventually(t, 30*time.Second, "as it was acknowledged", func() error { return work.checkOwn(t.Context(), n.exact) })
 	if err := work.checkCounters(t.Context(), n.exact); err != nil {
 		t.Error(err)
 	}

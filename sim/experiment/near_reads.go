@@ -17,13 +17,13 @@ func nearReads() *Experiment {
 		About: "Every key has three replicas, somewhere on the Internet-like model. Processes at random read keys at random that were written before, in a ring with gossip, where whoever " +
 			"reads knows the replicas and asks them itself, and in the same ring without, where the owner is looked for and reads for him. With level one the nearest replica is asked alone, " +
 			"with a quorum the owner and the nearest other one.\n\n" +
-			"A process knows how far those are who have answered its calls or probes. Gossip probes 2.5 processes a second, so that after the warm-up nearly all are " +
-			"known that answer within 200 ms. Nodes have the settings of production: two of three replicas are a quorum.",
+			"A process knows how far those are who have answered its calls or probes. Gossip probes one process a second, so that after the warm-up nearly all are " +
+			"known that answer within half a second. Nodes have the settings of production: two of three replicas are a quorum.",
 		Params: []Param{
 			{"nodes", "members at a time", 1024, 256},
 			{"sessions", "mean time that a node is a member; 0: for ever", []time.Duration{0}, []time.Duration{0}},
 			{"keys", "written before", 20_000, 2000},
-			{"warmup", "virtual time before it is measured", 10 * time.Minute, 6 * time.Minute},
+			{"warmup", "virtual time before it is measured", 25 * time.Minute, 6 * time.Minute},
 			{"duration", "virtual time that is measured", 2 * time.Minute, time.Minute},
 			{"gets", "per node and second, while it is measured", 1.0 / 5, 1.0 / 5},
 		},
