@@ -113,3 +113,6 @@ type Result struct {
 	Owner ring.Ref
 	Arc   ring.Arc
 }
+
+// Expired reports, of a get, that the key has no value because the time of the one that was there is over. Its version is that of the value.
+func (r *Result) Expired() bool { return !r.Found && r.Expires != 0 }

@@ -20,8 +20,8 @@ func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell fun
 		if err != nil {
 			return err
 		}
-		if expired := !r.Found && r.Expires != 0; r.Version.Newer(after) || r.Version == after && expired && !lapsed {
-			after, lapsed = r.Version, expired
+		if r.Version.Newer(after) || r.Version == after && r.Expired() && !lapsed {
+			after, lapsed = r.Version, r.Expired()
 			if err := tell(r); err != nil {
 				return err
 			}

@@ -109,11 +109,10 @@ func (w *watcher) receive(ctx context.Context, s *server) error {
 		if err != nil {
 			return err
 		}
-		expired := !r.Found && r.Expires != 0
-		if !r.Version.Newer(w.after) && (r.Version != w.after || !expired || w.lapsed) {
+		if !r.Version.Newer(w.after) && (r.Version != w.after || !r.Expired() || w.lapsed) {
 			continue // another owner knew less, or did not know what was told
 		}
-		w.after, w.lapsed = r.Version, expired
+		w.after, w.lapsed = r.Version, r.Expired()
 		if w.stopped = w.fn(r); w.stopped != nil {
 			return w.stopped
 		}
