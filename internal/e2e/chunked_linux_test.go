@@ -29,6 +29,9 @@ const (
 	minutesPerGiB = 10
 )
 
+// stepOfClient is how long a client runs between two looks at how far it is: it stores some MiB in it.
+const stepOfClient = 5 * time.Millisecond
+
 // TestLargeValue: a file is stored in blocks; the client is killed half way, and so is a process of the ring; the same command again sends the rest. Reading is killed and resumed in the
 // same way, and what comes back is the file. No process takes memory in proportion to it. Overwriting frees the room.
 func TestLargeValue(t *testing.T) {
@@ -172,10 +175,11 @@ func (h *head) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// killWhen ends the client by SIGKILL as soon as something holds, which must be before it ends.
+// killWhen ends the client by SIGKILL as soon as something holds, which must be before it ends. The client stands still
+// while the question is asked, so that it does not get far in the meantime, however slow the answer is.
 func (c *client) killWhen(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(c.limit); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(c.limit); ; time.Sleep(stepOfClient) {
 		select {
 		case <-c.ended:
 			t.Fatalf("chord %v ended before %s\n%s", c.args, what, &c.stderr)
@@ -184,6 +188,11 @@ func (c *client) killWhen(t *testing.T, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("chord %v: after %v not %s", c.args, c.limit, what)
 		}
+		_ = c.cmd.Process.Signal(syscall.SIGSTOP) // fails if it has just ended, which is seen in the next round
+		if holds() {
+			break
+		}
+		_ = c.cmd.Process.Signal(syscall.SIGCONT)
 	}
 	_ = c.cmd.Process.Kill() // fails if it has just ended, which is seen below
 	<-c.ended
