@@ -102,8 +102,8 @@ func TestTogetherIsCheap(t *testing.T) {
 					c.t.Fatalf("get %q: got %q, want %q", keys[i], o.Result.Value, want)
 				}
 			}
-			// Two replicas are among four other processes: at most six batches, of two calls each.
-			if calls := c.calls - before; calls > 20 {
+			// Two replicas are among four other processes: at most six batches, of two calls each. And each of 16 nodes asks its heir, before the first write in a while.
+			if calls := c.calls - before; calls > 20+16 {
 				c.t.Errorf("200 times %v took %d calls", ops[0].Kind, calls)
 			}
 			time.Sleep(2 * delay) // W of N were waited for

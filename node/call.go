@@ -259,18 +259,21 @@ func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) 
 		return p.apply(records)
 	}
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
-		versions, err = p.peers.Apply(ctx, to, records)
+		versions, err = p.peers.Apply(ctx, to, records, nil)
 		return err
 	})
 	return versions, err
 }
 
-// applyAt is callApply for the data path.
-func (p *Process) applyAt(to ring.Ref, records []Record) ([]Version, error) {
+// applyAt is callApply for the data path: for what an owner has decided by its claims.
+func (p *Process) applyAt(to ring.Ref, records []Record, claims []Claim) ([]Version, error) {
 	if to.Addr == p.addr {
+		if err := p.heed(claims); err != nil {
+			return nil, err
+		}
 		return p.apply(records)
 	}
-	versions, err := p.peers.Apply(p.patient.get(p), to, records)
+	versions, err := p.peers.Apply(p.patient.get(p), to, records, claims)
 	return versions, p.judgeRecords(to, p.patient.timeout, err)
 }
 
@@ -314,10 +317,10 @@ func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (fou
 	return found, err
 }
 
-func (p *Process) callDigest(ctx context.Context, to ring.Ref, arcs []ring.Arc) (sums []Summary, err error) {
+func (p *Process) callDigest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []Claim) (sums []Summary, err error) {
 	began := p.rt.Now()
 	err = p.call(ctx, to, p.cfg.ReplicaTimeout, func(ctx context.Context) error {
-		sums, err = p.peers.Digest(ctx, to, arcs)
+		sums, err = p.peers.Digest(ctx, to, arcs, claims)
 		return err
 	})
 	if err == nil && p.trips.of(to.Addr) == 0 { // an owner may have no other reason to call a replica before the first read

@@ -339,13 +339,13 @@ func (w *wire) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) error {
 	return p.Arrived(a)
 }
 
-func (w *wire) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {
+func (w *wire) Apply(ctx context.Context, to ring.Ref, records []node.Record, claims []node.Claim) ([]node.Version, error) {
 	p, err := w.to(ctx, to)
 	if err != nil {
 		return nil, err
 	}
 	w.c.count(to.Addr, len(records))
-	return p.Apply(ctx, records)
+	return p.Apply(ctx, records, claims)
 }
 
 func (w *wire) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([]node.Found, error) {
@@ -362,12 +362,12 @@ func (w *wire) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([]nod
 	return found, err
 }
 
-func (w *wire) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
+func (w *wire) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error) {
 	p, err := w.to(ctx, to)
 	if err != nil {
 		return nil, err
 	}
-	return p.Digest(ctx, arcs)
+	return p.Digest(ctx, arcs, claims)
 }
 
 func (w *wire) Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {

@@ -349,7 +349,7 @@ func TestVersionAheadIsTakenBack(t *testing.T) {
 		key := c.ownKeys(owner, 1)[0]
 		created := c.do(owner, put(key, "x", node.Always))
 		ahead := node.Version{Time: uint64(time.Now().Add(2*c.cfg.MaxClockAhead).UnixMilli()) << 16, Origin: 77}
-		if _, err := owner.Apply(c.t.Context(), []node.Record{{Key: []byte("other"), Version: ahead}}); err != nil {
+		if _, err := owner.Apply(c.t.Context(), []node.Record{{Key: []byte("other"), Version: ahead}}, nil); err != nil {
 			c.t.Fatal(err) // which moves its clock
 		}
 		_, err := owner.Do(c.t.Context(), put(key, "y", node.Always))

@@ -259,14 +259,14 @@ func TestClockAhead(t *testing.T) {
 	inCluster(t, 1, node.DefaultConfig(), func(c *cluster) {
 		procs := c.bootstrap(3, 1)
 		future := uint64(time.Now().Add(time.Hour).UnixMilli()) << 16
-		_, err := procs[0].Apply(c.t.Context(), []node.Record{{Key: []byte("k"), Version: node.Version{Time: future, Origin: 1}}})
+		_, err := procs[0].Apply(c.t.Context(), []node.Record{{Key: []byte("k"), Version: node.Version{Time: future, Origin: 1}}}, nil)
 		wantIs(c.t, "apply from an hour ahead", err, node.ErrClockSkew)
 		if v, _ := procs[0].store.Version([]byte("k")); !v.IsZero() {
 			c.t.Errorf("version %v was stored", v)
 		}
 		soon := uint64(time.Now().Add(c.cfg.MaxClockAhead/2).UnixMilli()) << 16
 		for _, p := range procs {
-			if _, err := p.Apply(c.t.Context(), []node.Record{{Key: []byte("k"), Version: node.Version{Time: soon, Origin: 1}}}); err != nil {
+			if _, err := p.Apply(c.t.Context(), []node.Record{{Key: []byte("k"), Version: node.Version{Time: soon, Origin: 1}}}, nil); err != nil {
 				c.t.Errorf("apply from a little ahead: %v", err)
 			}
 		}

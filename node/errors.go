@@ -17,6 +17,8 @@ var (
 	ErrNoNode = errors.New("no such node in this process")
 	// ErrNotOwner: the node asked does not own the key; see NotOwnerError. Nothing was applied.
 	ErrNotOwner = errors.New("not the owner of the key")
+	// ErrSuperseded: another node has claimed the key, or the arc, since; see SupersededError. Nothing was applied. Try again: it will be found, or the one that was asked has renewed its claim.
+	ErrSuperseded = errors.New("another node has claimed the key since")
 	// ErrNoRoute: no live path to the owner was found before the hop limit or the deadline. Nothing was applied. Try again later.
 	ErrNoRoute = errors.New("no route to the owner of the key")
 	// ErrConsistency: fewer replicas answered than the level asks for. A read may be repeated at will. For a write see ErrUnknown.
@@ -59,6 +61,18 @@ func (e *NotOwnerError) Error() string {
 
 // Is makes errors.Is(err, ErrNotOwner) hold.
 func (e *NotOwnerError) Is(target error) bool { return target == ErrNotOwner }
+
+// SupersededError is an ErrSuperseded that says since when.
+type SupersededError struct {
+	Epoch uint64 // of the newer claim
+}
+
+func (e *SupersededError) Error() string {
+	return fmt.Sprintf("%v, in epoch %d", ErrSuperseded, e.Epoch)
+}
+
+// Is makes errors.Is(err, ErrSuperseded) hold.
+func (e *SupersededError) Is(target error) bool { return target == ErrSuperseded }
 
 // Conflict is why a conditional operation is not carried out.
 type Conflict uint8

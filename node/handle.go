@@ -85,12 +85,15 @@ func avoiding(ids []ring.ID) func(ring.ID) bool {
 }
 
 // Apply stores records where they are newer than what is there. It returns, for each, the version stored afterwards. Errors:
-// ErrClockSkew, and nothing was stored; ErrNotReady; those of the store.
-func (p *Process) Apply(_ context.Context, records []Record) ([]Version, error) {
+// ErrClockSkew or a SupersededError, and nothing was stored; ErrNotReady; those of the store.
+func (p *Process) Apply(_ context.Context, records []Record, claims []Claim) ([]Version, error) {
 	if p.phase.Load() >= closing {
 		return nil, ErrNotReady
 	}
 	if err := p.reliable(); err != nil {
+		return nil, err
+	}
+	if err := p.heed(claims); err != nil {
 		return nil, err
 	}
 	for i := range records {
@@ -130,7 +133,10 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 	found := make([]Found, 0, len(wants))
 	size := 0
 	for i := range wants {
-		f := Found{Owned: p.vouch(&wants[i])} // before the store is read, as by Serve
+		f := Found{Owned: p.vouch(&wants[i]), Epoch: p.epochAt(ring.Hash(wants[i].Key))} // before the store is read, as by Serve
+		if wants[i].Request != (RequestID{}) {
+			f.Given, _ = p.window().find(wants[i].Request)
+		}
 		r, ok, err := p.store.Get(wants[i].Key)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", wants[i].Key, err)
@@ -154,9 +160,12 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 }
 
 // Digest summarizes what is stored in each arc. Whoever asks may drop records that are here: so they are pinned for a while. One that
-// leaves takes its records with it, and confirms nothing.
-func (p *Process) Digest(_ context.Context, arcs []ring.Arc) ([]Summary, error) {
+// leaves takes its records with it, and confirms nothing. Errors: ErrNotReady, a SupersededError, those of the store.
+func (p *Process) Digest(_ context.Context, arcs []ring.Arc, claims []Claim) ([]Summary, error) {
 	if err := p.pin(arcs); err != nil {
+		return nil, err
+	}
+	if err := p.heed(claims); err != nil {
 		return nil, err
 	}
 	return p.store.Digest(arcs)

@@ -88,6 +88,7 @@ func (n *vnode) stabilizeOnce(ctx context.Context) {
 		if len(succ.Succs) == 0 {
 			view = succ // alone: the node is its own successor
 		} else {
+			began := n.p.rt.Now()
 			v, err := n.p.callNeighbors(ctx, succ.Succs[0])
 			if dead(err) {
 				n.change(func(st *ring.State) bool { return st.DropSuccessor(succ.Succs[0]) })
@@ -97,6 +98,7 @@ func (n *vnode) stabilizeOnce(ctx context.Context) {
 				return
 			}
 			n.change(func(st *ring.State) bool { return st.AdoptSuccessor(v) })
+			n.hearHeir(v, began)
 			view = v
 		}
 		if !n.adoptCloser(ctx, view) {

@@ -57,6 +57,8 @@ const (
 	mutantExpiryIgnored
 	// mutantExpiryLost: what repair sends does not expire.
 	mutantExpiryLost
+	// mutantEpochUnchecked: a replica stores what an owner decides although it knows of a newer one.
+	mutantEpochUnchecked
 	// mutantLeaveBare: a process leaves without handing over.
 	mutantLeaveBare
 )

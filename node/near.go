@@ -11,7 +11,7 @@ import (
 // them itself, all at the same time, in place of the owner: that takes one round trip instead of two, one after the other. Nothing of what was heard is believed.
 //
 // With a quorum, R answers are needed, the owner's among them as always, and the owner has to say that the key is its own, that its arc is settled, and that it has exactly these
-// replicas: so the answers come from those whom it would have asked itself at that moment. If they differ, or anything else is not as it should be, the owner reads, as if
+// replicas, and nobody may know of a newer owner: so the answers come from those whom it would have asked itself at that moment. If they differ, or anything else is not as it should be, the owner reads, as if
 // nobody had asked.
 //
 // At level one the nearest replica that has a record answers. Nobody vouches for it: it may have missed the last write. But that a key is not there is for its owner to
@@ -58,7 +58,7 @@ func (p *Process) vouch(w *Want) ring.Arc {
 		return ring.Arc{}
 	}
 	n, s := p.owner(ring.Hash(w.Key))
-	if n == nil || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
+	if n == nil || n.fenced.Load() || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
 		return ring.Arc{}
 	}
 	return s.arc
@@ -112,8 +112,9 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 	newest, mine := n.own()
 	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
 	answers, vouched := 0, false
+	var epoch, since uint64 // the newest that is known, and the owner's
 	if mine {
-		answers = 1
+		answers, epoch = 1, n.p.epochAt(ring.Hash(n.key))
 	}
 	n.wantOnce(need-answers, mine)
 	return n.ask(ctx, need-answers, func(i int, f *Found) (enough bool) {
@@ -124,13 +125,15 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 			return true
 		case owner:
 			vouched = true
+			since = f.Epoch
 			n.result.Owner, n.result.Arc = n.group[0], f.Owned
 		}
+		epoch = max(epoch, f.Epoch)
 		if answers++; answers == 1 || f.Record.Key != nil {
 			newest = f.Record
 			newest.Version = f.Version
 		}
-		if enough = vouched && answers >= need; enough {
+		if enough = vouched && answers >= need; enough && epoch <= since {
 			n.finish(newest, answers)
 		}
 		return enough

@@ -179,6 +179,9 @@ func (w *write) before(latest Record) (known bool, err error) {
 		return true, nil
 	}
 	v, seen := w.n.p.window().find(w.Request)
+	if !seen && !w.elsewhere.IsZero() {
+		v, seen = w.elsewhere, true
+	}
 	if !w.Conditional() { // it was overwritten, or it was before the key had a History
 		if v, known = w.given(latest); known && !v.Newer(latest.Version) {
 			w.answer = outcome{Version: v, Existed: latest.exists()}

@@ -28,13 +28,14 @@ type Peers interface {
 	Arrived(ctx context.Context, to ring.Ref, a Arrival) error
 
 	// Apply stores records durably where they are newer than what is there. It returns, for each record, the version that the replica
-	// has for its key afterwards.
-	Apply(ctx context.Context, to ring.Ref, records []Record) ([]Version, error)
+	// has for its key afterwards. An owner that has just decided them adds its claims to their keys, and it fails with a SupersededError if the replica knows of a newer
+	// one; what was decided before is passed on without.
+	Apply(ctx context.Context, to ring.Ref, records []Record, claims []Claim) ([]Version, error)
 	// Fetch reads records: one Found for each of the first wants, at least one, cut off when the answer has grown to
 	// Config.BatchBytes; the caller asks again for the rest.
 	Fetch(ctx context.Context, to ring.Ref, wants []Want) ([]Found, error)
-	// Digest summarizes what the process has stored in each arc.
-	Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]Summary, error)
+	// Digest summarizes what the process has stored in each arc. An owner adds its claims, as with Apply.
+	Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []Claim) ([]Summary, error)
 	// Outline is a Digest in more detail: an Outline of each arc. There may be up to OutlineArcs arcs, and up to OutlineHashes records in all that
 	// detail asks for.
 	Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail Detail) ([]Outline, error)

@@ -31,6 +31,7 @@ type Process struct {
 	store     Store
 	events    Events
 	clock     clock
+	claims    claims
 	requests  atomic.Pointer[window]
 	watched   atomic.Pointer[watches]
 	forwarded atomic.Pointer[passed]
@@ -64,6 +65,7 @@ func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, s
 	}
 	p := &Process{cfg: cfg, id: id, addr: addr, peers: peers, rt: rt, store: store, events: events}
 	p.clock = clock{rt: rt, origin: id.Origin(), maxAhead: cfg.MaxClockAhead}
+	p.claims.observe(wallOf(rt.Now())) // epochs of an earlier run lie below
 	p.patient.timeout = cfg.ReplicaTimeout
 	if y, ok := rt.(Yielder); ok {
 		p.yield = y.Yield

@@ -70,7 +70,9 @@ type quorumRead struct {
 	newest   Record
 	answers  []answer
 	failures []error
-	corrupt  bool // the own record
+	corrupt  bool    // the own record
+	epoch    uint64  // of the newest claim to the key that a replica knows of
+	given    Version // that a replica knows the request of a write to have been given
 	room     [3]answer
 }
 
@@ -97,7 +99,7 @@ func (q *quorumRead) trusts() bool { return q.s.settled || mutantReadNarrow.on()
 
 // complete reports whether the read can be finished without a wait.
 func (q *quorumRead) complete(need int) bool {
-	return len(q.answers) >= need && len(q.failures) == 0 &&
+	return len(q.answers) >= need && len(q.failures) == 0 && q.epoch <= q.s.epoch &&
 		!slices.ContainsFunc(q.answers, func(a answer) bool { return a.version != q.newest.Version })
 }
 
@@ -106,6 +108,9 @@ func (q *quorumRead) finish(need int) (Result, error) {
 	p := q.n.p
 	if len(q.answers) < need && q.trusts() {
 		q.askRest(need)
+	}
+	if err := q.superseded(); err != nil && need > 1 {
+		return Result{}, err
 	}
 	if len(q.answers) < need {
 		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
@@ -135,6 +140,24 @@ func (p *Process) deniable(group []ring.Ref, need int) error {
 		return fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(group))
 	}
 	return p.outvoted(need) // those that have the key may be in the other part
+}
+
+// superseded returns an error if the node's claim to the key is not the newest: then it may not know who has been told of the last write.
+func (q *quorumRead) superseded() error {
+	if q.n.fenced.Load() {
+		return errFenced
+	}
+	if q.epoch <= q.s.epoch || mutantEpochUnchecked.on() {
+		return nil
+	}
+	now := q.n.snap.Load()
+	if now.serving && now.arc.Contains(ring.Hash(q.Key)) {
+		if q.epoch <= now.epoch {
+			return nil // its own
+		}
+		q.n.superseded(now, q.epoch)
+	}
+	return &SupersededError{q.epoch}
 }
 
 func (q *quorumRead) add(from ring.Ref, r Record, ok bool) {
@@ -200,7 +223,7 @@ type poll struct {
 func (p *Process) poll(reads []*quorumRead, replicas []ring.Ref, enough int) *poll {
 	wants := make([]Want, len(reads))
 	for i, q := range reads {
-		wants[i] = Want{Key: q.Key, Have: q.newest.Version}
+		wants[i] = Want{Key: q.Key, Have: q.newest.Version, Request: q.Request}
 	}
 	return &poll{p, reads, replicas, wants, make([][]Found, len(replicas)), enough}
 }
@@ -224,6 +247,10 @@ func (a *poll) add(i int, err error) (enough bool) {
 			if a.p.early(&f.Record) {
 				q.fail(a.replicas[i], fmt.Errorf("%w: it has expired there before its time", ErrCorrupt))
 				continue
+			}
+			q.epoch = max(q.epoch, f.Epoch)
+			if f.Given.Newer(q.given) {
+				q.given = f.Given
 			}
 			if f.Version == a.wants[j].Have {
 				f.Record.Version = f.Version // it was left out
@@ -266,10 +293,10 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) {
 	if len(stale) == 0 {
 		return
 	}
-	records := []Record{q.newest}
+	records, claims := []Record{q.newest}, []Claim{q.s.claim()}
 	p := q.n.p
 	p.rt.Gather(len(stale), func(i int) error {
-		_, err := p.applyAt(stale[i], records)
+		_, err := p.applyAt(stale[i], records, claims)
 		return err
 	}, nil, func(_ int, err error) bool {
 		if err == nil {

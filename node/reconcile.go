@@ -19,7 +19,8 @@ import (
 type reconciliation struct {
 	p        *Process
 	peer     ring.Ref
-	pull     bool // fetch what the peer has newer; otherwise only send
+	pull     bool    // fetch what the peer has newer; otherwise only send
+	claims   []Claim // of an owner
 	sent     int
 	received int
 	progress *progress // of what this is a part of; may be nil
@@ -33,8 +34,8 @@ type reconciliation struct {
 }
 
 // reconcile runs a reconciliation. With pull, newer records of the peer are fetched as well.
-func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, g *progress) (r reconciliation, err error) {
-	r = reconciliation{p: p, peer: peer, pull: pull, progress: g}
+func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, claims []Claim, g *progress) (r reconciliation, err error) {
+	r = reconciliation{p: p, peer: peer, pull: pull, claims: claims, progress: g}
 	defer g.compared()
 	if err = r.run(ctx, arc); err != nil {
 		err = fmt.Errorf("reconcile %v with %v: %w", arc, peer, err)
@@ -43,7 +44,7 @@ func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pu
 }
 
 func (r *reconciliation) run(ctx context.Context, arc ring.Arc) error {
-	theirs, err := r.p.callDigest(ctx, r.peer, []ring.Arc{arc})
+	theirs, err := r.p.callDigest(ctx, r.peer, []ring.Arc{arc}, r.claims)
 	if err != nil {
 		return err
 	}

@@ -37,12 +37,12 @@ func carry[T any](r *replica, got T, size int, err error) (T, error) {
 	return got, err
 }
 
-func (r *replica) Digest(ctx context.Context, _ ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
-	got, size, err := r.wire.DigestRequest(arcs)
+func (r *replica) Digest(ctx context.Context, _ ring.Ref, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error) {
+	got, claims, size, err := r.wire.DigestRequest(arcs, claims)
 	if arcs, err = carry(r, got, size, err); err != nil {
 		return nil, err
 	}
-	sums, err := r.peer.Digest(ctx, arcs)
+	sums, err := r.peer.Digest(ctx, arcs, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +94,12 @@ func (r *replica) List(ctx context.Context, _ ring.Ref, arc ring.Arc, from node.
 	return carry(r, back, size, err)
 }
 
-func (r *replica) Apply(ctx context.Context, _ ring.Ref, records []node.Record) ([]node.Version, error) {
-	got, size, err := r.wire.ApplyRequest(records)
+func (r *replica) Apply(ctx context.Context, _ ring.Ref, records []node.Record, claims []node.Claim) ([]node.Version, error) {
+	got, claims, size, err := r.wire.ApplyRequest(records, claims)
 	if records, err = carry(r, got, size, err); err != nil {
 		return nil, err
 	}
-	versions, err := r.peer.Apply(ctx, records)
+	versions, err := r.peer.Apply(ctx, records, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +219,8 @@ func (p *pair) wantEqual(t testing.TB) {
 func onTheWire(t testing.TB, r node.Record) int {
 	t.Helper()
 	var w rpc.Wire
-	_, one, err := w.ApplyRequest([]node.Record{r})
-	_, two, twoErr := w.ApplyRequest([]node.Record{r, r})
+	_, _, one, err := w.ApplyRequest([]node.Record{r}, nil)
+	_, _, two, twoErr := w.ApplyRequest([]node.Record{r, r}, nil)
 	if err != nil || twoErr != nil {
 		t.Fatal(err, twoErr)
 	}

@@ -80,16 +80,19 @@ type Entry struct {
 
 // Want asks a replica for a record. If the replica's version is Have, or Bare is set, it answers without the record.
 type Want struct {
-	Key   []byte
-	Have  Version
-	Bare  bool
-	Group uint64 // GroupHash of the replicas that the asker takes the key to have, if the owner is to say whether it has; else 0
+	Key     []byte
+	Have    Version
+	Bare    bool
+	Request RequestID // of a write, to be looked for; else zero
+	Group   uint64    // GroupHash of the replicas that the asker takes the key to have, if the owner is to say whether it has; else 0
 }
 
 // Found answers a Want. Version is zero if the replica does not have the key; Record is set only if Version differs from Have.
 type Found struct {
 	Version Version
 	Record  Record
+	Given   Version  // that the Request of the Want was given, zero if the process does not know
+	Epoch   uint64   // of the newest claim to the key that the process knows of, 0 if none
 	Owned   ring.Arc // what the process owns, the key too, with exactly the replicas of the Want, all of which agree since the last change; zero if it is not so
 }
 

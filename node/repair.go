@@ -76,11 +76,13 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, rep
 		defer n.progress.Store(nil)
 	}
 	var errs []error
+	claims := []Claim{s.claim()}
 	received := 0
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {
-			r, err := n.p.reconcile(ctx, arc, peer, true, g)
+			r, err := n.p.reconcile(ctx, arc, peer, true, claims, g)
+			n.doubted(s, err)
 			if n.p.events.Reconciled != nil && (err != nil || r.sent+r.received > 0) {
 				n.p.events.Reconciled(n.self, peer, r.sent, r.received, err)
 			}

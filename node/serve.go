@@ -14,7 +14,7 @@ import (
 // Do executes an operation wherever its key is owned: here or, forwarded, elsewhere. A write without a request id gets one, so that
 // forwarding it twice is safe.
 //
-// Errors: ErrInvalid, ErrNotReady, ErrNoRoute, ErrMinority, ErrStoreFull, ErrClockSkew, and a ConditionError: nothing was applied. ErrConsistency: too few replicas
+// Errors: ErrInvalid, ErrNotReady, ErrSuperseded, ErrNoRoute, ErrMinority, ErrStoreFull, ErrClockSkew, and a ConditionError: nothing was applied. ErrConsistency: too few replicas
 // answered a read, or there are too few for a write, of which nothing was applied unless the error is ErrUnknown as well. ErrUnknown: a
 // write may or may not take effect; so it is when ctx ends under a write that was sent.
 func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
@@ -41,6 +41,10 @@ func (p *Process) Do(ctx context.Context, op Op) (Result, error) {
 		}
 		if n, s := p.owner(id); n != nil {
 			r, err := n.serve(s, f.op)
+			if errors.Is(err, ErrSuperseded) && !errors.Is(err, ErrUnknown) {
+				f.last = err
+				continue
+			}
 			return r, f.doubt(err)
 		}
 		if op.Kind == OpGet && attempt == 0 {
@@ -182,6 +186,7 @@ approaching:
 				candidates = slices.Insert(slices.Clone(candidates), i+1, other.Hint)
 			case errors.Is(err, ErrUnknown): // for whatever reason: a replica of it may be dead, and say so
 				return Result{}, true, err
+			case errors.Is(err, ErrSuperseded):
 			case dead(err) || ctx.Err() != nil:
 				f.maybe = f.maybe || !f.op.reads() && !errors.Is(err, ErrNoNode) && !errors.Is(err, ErrNotReady)
 				f.op.Retry = f.op.Retry || f.maybe

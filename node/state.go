@@ -20,6 +20,9 @@ type vnode struct {
 	rounds      atomic.Int32             // of stabilization since something has changed
 	repairing   atomic.Bool              // or waiting for that
 	progress    atomic.Pointer[progress] // of the comparison under way
+	deciding    atomic.Int32             // writes
+	heardHeir   atomic.Int64             // when the node last knew from its heir that that had not taken over, Unix time in ns
+	fenced      atomic.Bool              // somebody has a newer claim to the arc: nothing is decided until the own one is renewed
 
 	snap atomic.Pointer[snapshot] // what the data path reads
 
@@ -41,7 +44,7 @@ type snapshot struct {
 	group   []ring.Ref // the N replicas of the arc, self first
 	serving bool
 	settled bool
-	epoch   uint64 // changes with the arc and the group
+	epoch   uint64 // grows with each change of the arc or the group
 }
 
 // init makes a node that is alone of zeroed memory.
@@ -56,11 +59,14 @@ func (n *vnode) publish() {
 	view := n.st.View()
 	s := &snapshot{view: view, arc: view.Arc(), serving: n.serving, group: view.Group(n.p.cfg.Replicas)}
 	if old := n.snap.Load(); old == nil || old.arc != s.arc || !slices.Equal(old.group, s.group) {
-		n.epoch++
+		n.epoch = n.p.claims.next()
 	}
 	s.epoch = n.epoch
 	s.settled = n.settled == n.epoch
 	n.snap.Store(s)
+	if s.serving {
+		n.p.claims.own(s.claim())
+	}
 }
 
 // lock begins a critical section. A simulator that explores the orders in which tasks can run gets the chance to run another one first.
@@ -100,6 +106,18 @@ func (n *vnode) setSettled(epoch uint64) bool {
 		return false
 	}
 	n.settled = epoch
+	n.publish()
+	return true
+}
+
+// reclaim begins a new epoch of the node's arc; it reports false if the given one is over.
+func (n *vnode) reclaim(s *snapshot) bool {
+	n.lock()
+	defer n.mu.Unlock()
+	if n.epoch != s.epoch {
+		return false
+	}
+	n.epoch = n.p.claims.next()
 	n.publish()
 	return true
 }

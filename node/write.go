@@ -21,6 +21,14 @@ import (
 // version above it. Since both need W replicas, and the versions of a key are totally ordered, the last one acknowledged stays.
 func (b *batch) write() {
 	p := b.p
+	for i := range b.ops {
+		b.ops[i].n.deciding.Add(1)
+	}
+	defer func() {
+		for i := range b.ops {
+			b.ops[i].n.deciding.Add(-1)
+		}
+	}()
 	need, err := p.replicasFor(b.ops[0].Level, p.cfg.WriteQuorum, b.group)
 	if err == nil {
 		err = p.outvoted(need)
@@ -35,6 +43,7 @@ func (b *batch) write() {
 	if mutantAckEarly.on() {
 		need--
 	}
+	b.hearHeirs()
 	writes := make([]write, len(b.ops))
 	for i := range writes {
 		writes[i].owned = &b.ops[i]
@@ -59,14 +68,15 @@ type write struct {
 	enough   bool   // the round is over: as many have it as are needed
 	round
 
-	entered   bool // the lane of the key, as a plain write
-	fenced    bool // the same lane
-	ordered   bool // it goes by the own store first
-	placed    bool // it is there
-	denied    bool // its condition did not hold, but maybe that was decided on an old version
-	chain     int  // it is the so manieth of its key in one round of place
-	consulted bool // others were asked what they have of the key
-	doubt     bool // too few have answered: there may be a History that is not known
+	entered   bool    // the lane of the key, as a plain write
+	fenced    bool    // the same lane
+	ordered   bool    // it goes by the own store first
+	placed    bool    // it is there
+	denied    bool    // its condition did not hold, but maybe that was decided on an old version
+	chain     int     // it is the so manieth of its key in one round of place
+	consulted bool    // others were asked what they have of the key
+	elsewhere Version // that the request was given by another owner before, zero if nobody knows of it
+	doubt     bool    // too few have answered: there may be a History that is not known
 }
 
 // each runs f for each write, and answers those for which it fails. It returns the others, in the same place.
@@ -85,8 +95,14 @@ func (b *batch) each(writes []write, f func(w *write) error) []write {
 
 // begin makes the record, or finds that the write has to go by the own store first.
 func (w *write) begin() error {
+	if err := w.n.mayDecide(w.s); err != nil {
+		return err
+	}
 	w.entered = !w.Conditional() && w.lane().enter()
 	latest, err := w.latest(false)
+	if err == nil && w.consulted {
+		err = w.n.mayDecide(w.s) // that has taken a while
+	}
 	if err == nil && w.entered && latest.History == "" && !w.doubt {
 		if err = w.make(latest); err == nil {
 			return nil
@@ -110,6 +126,7 @@ func (w *write) make(latest Record) error {
 	w.was, w.answer.Existed = latest, found.exists()
 	if w.record.Version, w.known = w.given(latest); w.known {
 		w.answer.Version, w.record.Expires = w.record.Version, w.expiry(w.record.Version)
+		w.remember(w.record.Version)
 		return nil
 	}
 	if err := w.version(latest.Version); err != nil {
@@ -153,12 +170,15 @@ func (w *write) again(need, attempt int) error {
 		return w.void()
 	}
 	w.above, w.round, w.enough = w.newer, round{}, false
-	return w.begin()
+	if err := w.begin(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return nil
 }
 
 // latest returns the newest record of a key that its owner can know of; its version is zero if there is none. In an arc that is not settled another process
 // may have it, as for a read: a version given without asking could lie below one that was acknowledged, where clocks differ. Another may also have what the own
-// store cannot read any more.
+// store cannot read any more, or know a request that is repeated here, or comes here late.
 func (w *write) latest(elsewhere bool) (Record, error) {
 	p := w.n.p
 	own, ok, err := p.stored(w.Key)
@@ -170,9 +190,9 @@ func (w *write) latest(elsewhere bool) (Record, error) {
 	if !corrupt {
 		q.add(w.n.self, own, ok)
 	}
-	if !w.s.settled || corrupt || elsewhere {
+	if !w.s.settled || corrupt || elsewhere || w.Retry {
 		q.consult()
-		w.consulted, w.doubt = true, len(q.answers) < p.cfg.ReadQuorum
+		w.consulted, w.doubt, w.elsewhere = true, len(q.answers) < p.cfg.ReadQuorum, q.given
 	}
 	if !w.Conditional() {
 		return q.newest, nil
@@ -192,10 +212,13 @@ func (w *write) given(latest Record) (v Version, known bool) {
 	if w.Request == (RequestID{}) || !w.above.IsZero() || mutantRetryAnew.on() {
 		return Version{}, false
 	}
-	if v, known = w.n.p.window().find(w.Request); !known && w.Retry && latest.Request == w.Request {
-		return latest.Version, true
+	if v, known = w.n.p.window().find(w.Request); known {
+		return v, true
 	}
-	return v, known
+	if !w.elsewhere.IsZero() {
+		return w.elsewhere, true
+	}
+	return latest.Version, w.Retry && latest.Request == w.Request
 }
 
 // replicasFor returns how many replicas a level asks for. It fails if the group does not have as many.
@@ -216,10 +239,13 @@ func (p *Process) replicasFor(l Level, quorum int, group []ring.Ref) (int, error
 
 // round is one attempt to store a record at its replicas.
 type round struct {
-	acks     int
-	newer    Version // the newest version of another origin that a replica has in place of the record; zero if none
-	skewed   int     // replicas that refused the version as too far ahead
-	failures []error // of the others that did not take it
+	acks       int
+	began      int64   // Unix time in ns
+	kept       bool    // the own store has taken it
+	newer      Version // the newest version of another origin that a replica has in place of the record; zero if none
+	skewed     int     // replicas that refused the version as too far ahead
+	superseded int     // replicas that refused it because of a newer claim
+	failures   []error // of all that did not take it
 }
 
 // stored is what a replica says of a record that it was sent.
@@ -240,8 +266,13 @@ func (b *batch) replicate(writes []write, need int) {
 		}
 	}
 	records := make([]Record, len(writes)) // a late call reads them when the writes are gone
+	claims := make([]Claim, 0, min(len(writes), 8))
+	began := p.rt.Now().UnixNano()
 	for i := range writes {
-		records[i] = writes[i].record
+		records[i], writes[i].began = writes[i].record, began
+		if c := writes[i].s.claim(); !slices.Contains(claims, c) {
+			claims = append(claims, c)
+		}
 	}
 	answers := make([]stored, (1+len(others))*len(records)) // the own first
 	from := func(replica int) []stored { return answers[replica*len(records):][:len(records)] }
@@ -257,15 +288,15 @@ func (b *batch) replicate(writes []write, need int) {
 		return enough
 	}
 	p.rt.Gather(len(others), func(i int) error {
-		p.applyEach(others[i], records, from(1+i))
+		p.applyEach(others[i], records, claims, from(1+i))
 		return nil
 	}, func() (enough bool) {
 		if mutantAckOwnLate.on() {
-			p.rt.Go(func() { p.applyEach(self, records, from(0)) })
+			p.rt.Go(func() { p.applyEach(self, records, claims, from(0)) })
 			leave(writes)
 			return false
 		}
-		p.applyEach(self, records, from(0))
+		p.applyEach(self, records, claims, from(0))
 		leave(writes)
 		return add(self, from(0))
 	}, func(i int, _ error) (enough bool) {
@@ -273,16 +304,16 @@ func (b *batch) replicate(writes []write, need int) {
 	})
 }
 
-// applyEach stores records at a replica and fills in what it says of each. One that it refuses because of a clock is no reason to fail
+// applyEach stores records at a replica and fills in what it says of each. One that it refuses because of a clock or a claim is no reason to fail
 // those that came together with it.
-func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
-	versions, err := p.applyAt(to, records)
+func (p *Process) applyEach(to ring.Ref, records []Record, claims []Claim, answers []stored) {
+	versions, err := p.applyAt(to, records, claims)
 	if err == nil && len(versions) != len(records) {
 		err = fmt.Errorf("%w: %d versions for %d records", ErrInvalid, len(versions), len(records))
 	}
-	if half := len(records) / 2; half > 0 && errors.Is(err, ErrClockSkew) {
-		p.applyEach(to, records[:half], answers[:half])
-		p.applyEach(to, records[half:], answers[half:])
+	if half := len(records) / 2; half > 0 && (errors.Is(err, ErrClockSkew) || errors.Is(err, ErrSuperseded)) {
+		p.applyEach(to, records[:half], claimsTo(records[:half], claims), answers[:half])
+		p.applyEach(to, records[half:], claimsTo(records[half:], claims), answers[half:])
 		return
 	}
 	for i := range answers {
@@ -295,8 +326,15 @@ func (p *Process) applyEach(to ring.Ref, records []Record, answers []stored) {
 // count adds the answer of a replica to a write, which is answered itself if it was the last that was missing.
 func (b *batch) count(w *write, replica ring.Ref, s stored, need int) {
 	overwritten := w.known && !w.Conditional() || s.version.Origin == w.record.Version.Origin || mutantAckOvertaken.on()
+	before := w.acks
 	w.add(replica, w.record, s.version, s.err, overwritten)
-	if w.enough = w.acks >= need; w.enough && w.newer.IsZero() {
+	w.kept = w.kept || w.acks > before && replica == b.group[0]
+	if s.err != nil {
+		w.n.doubted(w.s, s.err)
+	} else if replica.Addr == w.s.heir().Addr { // it would have refused
+		w.n.heardHeir.Store(w.began)
+	}
+	if w.enough = w.acks >= need && (w.kept || mutantAckOwnLate.on()); w.enough && w.newer.IsZero() {
 		a := &w.answer
 		b.settle(w.owned, Result{Found: a.Existed, Number: a.Number, Version: a.Version, Expires: w.expiry(a.Version), Acks: w.acks, Replaced: w.replaced}, nil)
 	}
@@ -317,22 +355,24 @@ func (o *round) add(from ring.Ref, r Record, v Version, err error, overwritten b
 		err = fmt.Errorf("%w: it has version %v after it was sent %v", ErrInvalid, v, r.Version)
 	case errors.Is(err, ErrClockSkew):
 		o.skewed++
+	case errors.Is(err, ErrSuperseded):
+		o.superseded++
 	}
 	o.failures = append(o.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-// verdict returns the error of a write whose round has ended; nil if enough replicas have it.
+// verdict returns the error of a write whose round has ended without enough replicas that have it.
 func (w *write) verdict(need int) error {
 	failed := errors.Join(w.failures...)
 	switch {
-	case w.acks >= need:
-		return nil
 	case w.acks <= 1 && w.skewed > 0 && !w.ordered && !w.known:
 		// The clock of this process runs ahead: only its own store took the version. Take it back.
 		if err := w.takeBack(); err != nil {
 			return fmt.Errorf("%w: %w: %w", ErrUnknown, err, failed)
 		}
 		return failed
+	case w.superseded == len(w.failures) && w.acks == 0 && !w.placed && !w.known:
+		return failed // nobody has it
 	}
 	return fmt.Errorf("%w: %w: %d of %d have it: %w", ErrUnknown, ErrConsistency, w.acks, need, failed)
 }
@@ -353,4 +393,11 @@ func (w *write) takeBack() error {
 		err = errors.New("it was overwritten meanwhile")
 	}
 	return err
+}
+
+// claimsTo returns the claims that records were decided by.
+func claimsTo(records []Record, claims []Claim) []Claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool {
+		return !slices.ContainsFunc(records, func(r Record) bool { return c.Arc.Contains(r.ID()) })
+	})
 }

@@ -165,7 +165,7 @@ func wantsToProto(wants []node.Want) []*chordv1.Want {
 	for i, w := range wants {
 		m := &room[i]
 		m.want.Key, m.want.Have = w.Key, setVersion(&m.have, w.Have)
-		m.want.Bare, m.want.Group = w.Bare, w.Group
+		m.want.Bare, m.want.Group, m.want.Request = w.Bare, w.Group, requestToProto(&wants[i].Request)
 		list[i] = &m.want
 	}
 	return list
@@ -180,9 +180,45 @@ func wantsFromProto(list []*chordv1.Want) ([]node.Want, error) {
 		if err := checkWireKey("wants.key", m.GetKey()); err != nil {
 			return nil, err
 		}
-		wants[i] = node.Want{Key: m.GetKey(), Have: versionFromProto(m.GetHave()), Bare: m.GetBare(), Group: m.GetGroup()}
+		request, err := requestFromProto("wants.request", m.GetRequest())
+		if err != nil {
+			return nil, err
+		}
+		wants[i] = node.Want{Key: m.GetKey(), Have: versionFromProto(m.GetHave()), Bare: m.GetBare(), Group: m.GetGroup(), Request: request}
 	}
 	return wants, nil
+}
+
+// maxEpoch leaves room above any epoch, so that nobody can claim something for ever.
+const maxEpoch = 1<<63 - 1
+
+func claimsToProto(claims []node.Claim) []*chordv1.Claim {
+	list := make([]*chordv1.Claim, len(claims))
+	for i, c := range claims {
+		list[i] = &chordv1.Claim{After: idToProto(c.Arc.After), Through: idToProto(c.Arc.Through), Epoch: c.Epoch}
+	}
+	return list
+}
+
+func claimsFromProto(list []*chordv1.Claim) ([]node.Claim, error) {
+	if err := checkCount("claims", len(list), maxArcs); err != nil {
+		return nil, err
+	}
+	claims := make([]node.Claim, len(list))
+	for i, m := range list {
+		c := &claims[i]
+		var err error
+		if c.Arc.After, err = idFromProto("claims.after", m.GetAfter()); err != nil {
+			return nil, err
+		}
+		if c.Arc.Through, err = idFromProto("claims.through", m.GetThrough()); err != nil {
+			return nil, err
+		}
+		if c.Epoch = m.GetEpoch(); c.Epoch == 0 || c.Epoch > maxEpoch {
+			return nil, badField("claims.epoch", "%d, want 1 to %d", c.Epoch, uint64(maxEpoch))
+		}
+	}
+	return claims, nil
 }
 
 // foundToProto makes messages that point into found. It leaves the record out where there is none: the asker has it, or does not want it.
@@ -195,6 +231,10 @@ func foundToProto(found []node.Found) []*chordv1.Found {
 	for i := range found {
 		m := &room[i]
 		m.found.Version = setVersion(&m.version, found[i].Version)
+		m.found.Epoch = found[i].Epoch
+		if found[i].Given != (node.Version{}) {
+			m.found.Given = versionToProto(found[i].Given)
+		}
 		if found[i].Owned != (ring.Arc{}) {
 			m.found.Owned = arcToProto(found[i].Owned)
 		}
@@ -213,6 +253,10 @@ func foundFromProto(list []*chordv1.Found) ([]node.Found, error) {
 	found := make([]node.Found, len(list))
 	for i, m := range list {
 		found[i].Version = versionFromProto(m.GetVersion())
+		found[i].Given = versionFromProto(m.GetGiven())
+		if found[i].Epoch = m.GetEpoch(); found[i].Epoch > maxEpoch {
+			return nil, badField("found.epoch", "%d, want at most %d", found[i].Epoch, uint64(maxEpoch))
+		}
 		if m.GetOwned() != nil {
 			arc, err := arcFromProto("found.owned", m.Owned)
 			if err != nil {

@@ -44,6 +44,7 @@ var errorTable = []struct {
 }{
 	{node.ErrUnknown, codes.Unknown, "OUTCOME_UNKNOWN", false, false},
 	{node.ErrNotOwner, codes.FailedPrecondition, "NOT_OWNER", true, false},
+	{node.ErrSuperseded, codes.Unavailable, "SUPERSEDED", true, false},
 	{node.ErrCondition, codes.Aborted, "CONDITION", true, false},
 	{node.ErrInvalid, codes.InvalidArgument, "INVALID", true, false},
 	{ErrWrongCluster, codes.FailedPrecondition, "WRONG_CLUSTER", true, false},
@@ -105,7 +106,7 @@ func classify(err error) (code codes.Code, reason string, also []string) {
 }
 
 // causesOf is the reverse of classify.
-func causesOf(reasons []string, hint ring.Ref, condition *node.ConditionError) []error {
+func causesOf(reasons []string, hint ring.Ref, condition *node.ConditionError, epoch uint64) []error {
 	var causes []error
 	for _, reason := range reasons {
 		for _, e := range errorTable {
@@ -115,6 +116,8 @@ func causesOf(reasons []string, hint ring.Ref, condition *node.ConditionError) [
 				causes = append(causes, &node.NotOwnerError{Hint: hint})
 			case e.err == node.ErrCondition:
 				causes = append(causes, condition)
+			case e.err == node.ErrSuperseded:
+				causes = append(causes, &node.SupersededError{Epoch: min(epoch, maxEpoch)})
 			default:
 				causes = append(causes, e.err)
 			}
@@ -129,6 +132,15 @@ func hintOf(err error) ring.Ref {
 		return notOwner.Hint
 	}
 	return ring.Ref{}
+}
+
+// epochOf returns that of the SupersededError in an error, 0 if there is none.
+func epochOf(err error) uint64 {
+	var superseded *node.SupersededError
+	if errors.As(err, &superseded) {
+		return superseded.Epoch
+	}
+	return 0
 }
 
 // conditionOf returns the ConditionError in an error, nil if there is none.
@@ -163,6 +175,12 @@ func errorToStatus(err error) error {
 		}
 		info.Metadata["hint-id"], info.Metadata["hint-addr"] = hint.ID.String(), clip(hint.Addr)
 	}
+	if epoch := epochOf(err); epoch != 0 {
+		if info.Metadata == nil {
+			info.Metadata = make(map[string]string, 1)
+		}
+		info.Metadata["epoch"] = strconv.FormatUint(epoch, 10)
+	}
 	if m := conflictToProto(conditionOf(err)); m != nil {
 		details = append(details, protoadapt.MessageV1Of(m))
 	}
@@ -178,7 +196,7 @@ func errorToItem(err error) *chordv1.ItemError {
 	code, reason, also := classify(err)
 	return &chordv1.ItemError{
 		Code: int32(code), Reason: strings.Join(append([]string{reason}, also...), ","), Message: clip(err.Error()), Hint: refToProto(hintOf(err)),
-		Conflict: conflictToProto(conditionOf(err)),
+		Conflict: conflictToProto(conditionOf(err)), Epoch: epochOf(err),
 	}
 }
 
@@ -187,7 +205,7 @@ func itemErrorFromProto(addr string, m *chordv1.ItemError) error {
 	if err != nil {
 		return malformed(addr, err)
 	}
-	return &RemoteError{Addr: addr, Message: m.GetMessage(), causes: causesOf(strings.Split(m.GetReason(), ","), hint, conflictFromProto(m.GetConflict()))}
+	return &RemoteError{Addr: addr, Message: m.GetMessage(), causes: causesOf(strings.Split(m.GetReason(), ","), hint, conflictFromProto(m.GetConflict()), m.GetEpoch())}
 }
 
 // errorFromStatus makes one of our errors of what a gRPC call to addr returned. sent says whether the request may have left this process.
@@ -207,7 +225,8 @@ func errorFromStatus(ctx context.Context, addr string, err error, sent bool) err
 	}
 	if info != nil {
 		reasons := append([]string{info.GetReason()}, strings.Split(info.GetMetadata()["also"], ",")...)
-		causes := causesOf(reasons, hintFromMetadata(info.GetMetadata()), conflictFromProto(conflict))
+		epoch, _ := strconv.ParseUint(info.GetMetadata()["epoch"], 10, 64) // none, most of the time
+		causes := causesOf(reasons, hintFromMetadata(info.GetMetadata()), conflictFromProto(conflict), epoch)
 		return &RemoteError{Addr: addr, Message: st.Message(), causes: causes}
 	}
 	switch st.Code() {

@@ -52,7 +52,7 @@ func TestErrorsCrossTheWire(t *testing.T) {
 	to := ring.Ref{ID: ring.ID{1}, Addr: s.addr}
 	calls := map[string]func() error{
 		"unary": func() error { return peers.Notify(t.Context(), to, to) },
-		"apply": func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}); return err },
+		"apply": func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil); return err },
 		"do": func() error {
 			_, err := peers.Do(t.Context(), to, node.Op{Kind: node.OpGet, Key: key(1)})
 			return err
@@ -127,6 +127,23 @@ func TestNotOwnerKeepsItsHint(t *testing.T) {
 	}
 }
 
+func TestSupersededKeepsItsEpoch(t *testing.T) {
+	fail := fmt.Errorf("apply: %w", &node.SupersededError{Epoch: 1<<63 - 1})
+	s := serve(t, &stub{
+		claims: func([]node.Claim) error { return fail },
+		notify: func(ring.ID, ring.Ref) error { return fail },
+	}, rpc.ServerOptions{})
+	peers := newPeers(t)
+	to := ring.Ref{ID: ring.ID{1}, Addr: s.addr}
+	_, apply := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil)
+	for _, err := range []error{apply, peers.Notify(t.Context(), to, to)} {
+		var got *node.SupersededError
+		if !errors.As(err, &got) || got.Epoch != 1<<63-1 || rpc.MaybeApplied(err) {
+			t.Errorf("%v: got %+v", err, got)
+		}
+	}
+}
+
 // TestUnknownErrors: an error that is in no table is still told from a dead peer, and nothing is assumed about its outcome.
 func TestUnknownErrors(t *testing.T) {
 	s := serve(t, &stub{notify: func(ring.ID, ring.Ref) error { return errors.New("strange") }}, rpc.ServerOptions{})
@@ -160,7 +177,7 @@ func TestTransportErrors(t *testing.T) {
 			calls := map[string]func(ctx context.Context) error{
 				"unary": func(ctx context.Context) error { _, err := peers.Neighbors(ctx, to); return err },
 				"gathered": func(ctx context.Context) error {
-					_, err := peers.Apply(ctx, to, []node.Record{record(1)})
+					_, err := peers.Apply(ctx, to, []node.Record{record(1)}, nil)
 					return err
 				},
 			}

@@ -32,7 +32,7 @@ func benchmarkGather(b *testing.B, kind string, callers int) {
 	wants := []node.Want{{Key: key(1)}}
 	op := node.Op{Kind: node.OpPut, Key: key(1), Value: make([]byte, 100), Request: node.RequestID{1}}
 	call := map[string]func(ctx context.Context) error{
-		"apply": func(ctx context.Context) error { _, err := peers.Apply(ctx, to, records); return err },
+		"apply": func(ctx context.Context) error { _, err := peers.Apply(ctx, to, records, nil); return err },
 		"fetch": func(ctx context.Context) error { _, err := peers.Fetch(ctx, to, wants); return err },
 		"do":    func(ctx context.Context) error { _, err := peers.Do(ctx, to, op); return err },
 		"unary": func(ctx context.Context) error { return peers.Notify(ctx, to, to) },

@@ -32,12 +32,12 @@ func (p *Peers) callReplica(ctx context.Context, addr string, call *chordv1.Repl
 
 // Apply implements node.Peers. Records that do not fit into one message go in several, one after the other; if one fails, those before
 // it have been applied.
-func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {
+func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record, claims []node.Claim) ([]node.Version, error) {
 	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)
 	defer cancel()
 	versions := make([]node.Version, 0, len(records))
 	for len(records) > 0 {
-		n, bytes := 0, 0
+		n, bytes := 0, len(claims)*itemOverhead
 		for n < len(records) && n < maxItems {
 			size := len(records[n].Key) + len(records[n].Value) + len(records[n].History) + itemOverhead
 			if n > 0 && bytes+size > maxBatchBytes {
@@ -46,7 +46,7 @@ func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record) (
 			bytes += size
 			n++
 		}
-		reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Records: recordsToProto(records[:n])}, bytes)
+		reply, err := p.callReplica(ctx, to.Addr, &chordv1.ReplicaCall{Records: recordsToProto(records[:n]), Claims: claimsToProto(claims)}, bytes)
 		if err != nil {
 			return nil, err
 		}

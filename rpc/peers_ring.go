@@ -110,13 +110,13 @@ func (p *Peers) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) error 
 }
 
 // Digest implements node.Peers.
-func (p *Peers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
+func (p *Peers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error) {
 	ctx, cancel := withDeadline(ctx, p.local.Config.ReplicaTimeout)
 	defer cancel()
 	summaries := make([]node.Summary, 0, len(arcs))
 	for part := range slices.Chunk(arcs, maxArcs) {
 		m, err := ask(ctx, p, to.Addr, chordv1.NewReplicaServiceClient, chordv1.ReplicaServiceClient.Digest,
-			&chordv1.DigestRequest{Arcs: arcsToProto(part)})
+			&chordv1.DigestRequest{Arcs: arcsToProto(part), Claims: claimsToProto(claims)})
 		if err != nil {
 			return nil, err
 		}

@@ -98,11 +98,11 @@ func TestPeersCarryEverything(t *testing.T) {
 	check("forward", nil, err, nil, self.ID, query)
 	err = peers.Arrived(ctx, ring.Ref{Addr: s.addr}, arrival)
 	check("arrived", nil, err, nil, arrival)
-	gotVersions, err := peers.Apply(ctx, to, []node.Record{rec})
+	gotVersions, err := peers.Apply(ctx, to, []node.Record{rec}, nil)
 	check("apply", gotVersions, err, []node.Version{version}, []node.Record{rec})
 	gotFound, err := peers.Fetch(ctx, to, []node.Want{{Key: rec.Key, Have: version}})
 	check("fetch", gotFound, err, []node.Found{{Version: version, Record: rec}}, []node.Want{{Key: rec.Key, Have: version}})
-	gotSummaries, err := peers.Digest(ctx, to, []ring.Arc{arc})
+	gotSummaries, err := peers.Digest(ctx, to, []ring.Arc{arc}, nil)
 	check("digest", gotSummaries, err, []node.Summary{{Count: 8, Hash: 9}}, []ring.Arc{arc})
 	asked, detail := []ring.Arc{ring.FullArc(), arc}, node.Detail{Bits: 4, Records: 8}
 	gotOutlines, err := peers.Outline(ctx, to, asked, detail)
@@ -179,7 +179,7 @@ func TestBlackHoleDelaysNobody(t *testing.T) {
 					case 1:
 						_, err = peers.Apply(ctx, dead, []node.Record{{
 							Key: key(i), Value: make([]byte, 500<<10), Version: node.Version{Time: 1},
-						}})
+						}}, nil)
 					case 2:
 						_, err = peers.Do(ctx, dead, node.Op{Kind: node.OpGet, Key: key(i)})
 					}
@@ -201,7 +201,7 @@ func TestBlackHoleDelaysNobody(t *testing.T) {
 				if _, err := peers.Neighbors(ctx, alive); err != nil {
 					t.Fatalf("a live peer: %v", err)
 				}
-				if _, err := peers.Apply(ctx, alive, []node.Record{record(calls)}); err != nil {
+				if _, err := peers.Apply(ctx, alive, []node.Record{record(calls)}, nil); err != nil {
 					t.Fatalf("a live peer: %v", err)
 				}
 			}
@@ -267,7 +267,7 @@ func frozenServer(t testing.TB, peers *rpc.Peers) string {
 		relay(server, conn)
 	})
 	to := ring.Ref{ID: ring.ID{1}, Addr: addr}
-	_, apply := peers.Apply(t.Context(), to, []node.Record{record(1)})
+	_, apply := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil)
 	_, do := peers.Do(t.Context(), to, node.Op{Kind: node.OpGet, Key: key(1)})
 	if err := errors.Join(apply, do); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestPeerComesBack(t *testing.T) {
 	to := ring.Ref{ID: ring.ID{1}, Addr: addr}
 	call := func() error {
 		_, unary := peers.Neighbors(within(t, time.Second), to)
-		_, gathered := peers.Apply(within(t, time.Second), to, []node.Record{record(1)})
+		_, gathered := peers.Apply(within(t, time.Second), to, []node.Record{record(1)}, nil)
 		return errors.Join(unary, gathered)
 	}
 	s := serveOn(t, lis, &stub{}, rpc.ServerOptions{})
@@ -361,7 +361,7 @@ func TestStreamBreaks(t *testing.T) {
 	to := ring.Ref{Addr: s.addr}
 	failed := make(chan error)
 	go func() {
-		_, err := peers.Apply(context.Background(), to, []node.Record{record(1)})
+		_, err := peers.Apply(context.Background(), to, []node.Record{record(1)}, nil)
 		failed <- err
 	}()
 	<-reached
@@ -372,7 +372,7 @@ func TestStreamBreaks(t *testing.T) {
 	hang.Store(false)
 	serveOn(t, listen(t, s.addr), proc, rpc.ServerOptions{})
 	eventually(t, "a new stream", func() bool {
-		_, err := peers.Apply(within(t, time.Second), to, []node.Record{record(1)})
+		_, err := peers.Apply(within(t, time.Second), to, []node.Record{record(1)}, nil)
 		return err == nil
 	})
 }
@@ -412,7 +412,7 @@ func TestGatherConcurrently(t *testing.T) {
 				switch n % 3 {
 				case 0:
 					want := node.Version{Time: uint64(n) + 2}
-					if got, err := peers.Apply(t.Context(), to, []node.Record{record(n)}); err != nil || len(got) != 1 || got[0] != want {
+					if got, err := peers.Apply(t.Context(), to, []node.Record{record(n)}, nil); err != nil || len(got) != 1 || got[0] != want {
 						t.Errorf("apply: got %v (%v), want %v", got, err, want)
 					}
 				case 1:
@@ -461,7 +461,7 @@ func TestOneBadRecordFailsAlone(t *testing.T) {
 	for n := range 500 {
 		wg.Go(func() {
 			version := node.Version{Time: uint64(n) + 1}
-			_, apply := peers.Apply(t.Context(), to, []node.Record{{Key: key(n), Version: version}})
+			_, apply := peers.Apply(t.Context(), to, []node.Record{{Key: key(n), Version: version}}, nil)
 			_, fetch := peers.Fetch(t.Context(), to, []node.Want{{Key: key(n), Have: version}})
 			bad := version.Time%7 == 0
 			if errors.Is(apply, node.ErrClockSkew) != bad || (apply != nil) != bad {
@@ -496,7 +496,7 @@ func TestSlowOperationsHoldNobodyUp(t *testing.T) {
 	for n := range 100 {
 		slow.Go(func() {
 			_, do := peers.Do(t.Context(), to, node.Op{Kind: node.OpPut, Key: key(n)})
-			_, apply := peers.Apply(t.Context(), to, []node.Record{record(n)})
+			_, apply := peers.Apply(t.Context(), to, []node.Record{record(n)}, nil)
 			if err := errors.Join(do, apply); err != nil {
 				t.Errorf("slow: %v", err)
 			}
@@ -535,7 +535,7 @@ func TestLargeValues(t *testing.T) {
 	ctx := within(t, time.Minute)
 	for range 3 {
 		wg.Go(func() {
-			if got, err := peers.Apply(ctx, to, records); err != nil || len(got) != len(records) || got[9] != records[9].Version {
+			if got, err := peers.Apply(ctx, to, records, nil); err != nil || len(got) != len(records) || got[9] != records[9].Version {
 				t.Errorf("apply: got %v (%v)", got, err)
 			}
 			if got, err := peers.Do(ctx, to, node.Op{Kind: node.OpPut, Key: key(1), Value: large}); err != nil || !got.Found {
@@ -585,7 +585,7 @@ func TestListAndDigestPage(t *testing.T) {
 	for i := range arcs {
 		arcs[i].After = ring.ID{byte(i >> 8), byte(i)}
 	}
-	got, err := peers.Digest(t.Context(), to, arcs)
+	got, err := peers.Digest(t.Context(), to, arcs, nil)
 	if err != nil || len(got) != len(arcs) || got[2999].Count != 2999 {
 		t.Errorf("got %d summaries (%v), want %d", len(got), err, len(arcs))
 	}
@@ -598,7 +598,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	peers := newPeers(t, rpc.WithIdleTimeout(20*time.Millisecond), rpc.WithPeerMetrics(metrics))
 	to := ring.Ref{Addr: s.addr}
 	for range 2 {
-		if _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}); err != nil {
+		if _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "the connection is closed", func() bool { return sum(t, metrics, "chord_rpc_connections") == 0 })
@@ -623,7 +623,7 @@ func TestPeersClose(t *testing.T) {
 	failed := make(chan error)
 	for _, addr := range []string{s.addr, blackHole(t)} {
 		go func() {
-			_, err := peers.Apply(context.Background(), ring.Ref{Addr: addr}, []node.Record{record(1)})
+			_, err := peers.Apply(context.Background(), ring.Ref{Addr: addr}, []node.Record{record(1)}, nil)
 			failed <- err
 		}()
 		go func() {

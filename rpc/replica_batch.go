@@ -24,6 +24,7 @@ type replicaItem struct {
 	seq     uint64
 	bytes   int // that it holds of the window
 	records []node.Record
+	claims  []node.Claim
 	wants   []node.Want
 }
 
@@ -75,6 +76,9 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 		switch {
 		case len(call.Records) > 0 && len(call.Wants) == 0:
 			if item.records, err = appendRecords(nil, call.Records); err == nil {
+				item.claims, err = claimsFromProto(call.Claims)
+			}
+			if err == nil {
 				applies = append(applies, item)
 			}
 		case len(call.Wants) > 0 && len(call.Records) == 0:
@@ -103,7 +107,7 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 }
 
 func replicaCallBytes(call *chordv1.ReplicaCall) int {
-	bytes := itemOverhead
+	bytes := itemOverhead * (1 + len(call.GetClaims()))
 	for _, m := range call.GetRecords() {
 		bytes += itemOverhead + len(m.GetKey()) + len(m.GetValue()) + len(m.GetHistory())
 	}
@@ -151,18 +155,24 @@ func (b *replicaBatch) apply(items []replicaItem) (answers []replicaAnswer) {
 	defer b.recovered(items, &answers)
 	ctx, cancel := b.s.bounded(b.ctx, 0)
 	defer cancel()
-	records := items[0].records
+	records, claims := items[0].records, items[0].claims
 	if len(items) > 1 {
 		n := 0
 		for _, item := range items {
 			n += len(item.records)
 		}
 		records = make([]node.Record, 0, n)
+		claims = nil
 		for _, item := range items {
 			records = append(records, item.records...)
+			for _, c := range item.claims {
+				if !slices.Contains(claims, c) {
+					claims = append(claims, c)
+				}
+			}
 		}
 	}
-	versions, err := b.applyRecords(ctx, records)
+	versions, err := b.applyRecords(ctx, records, claims)
 	if err != nil && len(items) > 1 && !hopeless(ctx, err) {
 		half := len(items) / 2
 		return append(b.apply(items[:half]), b.apply(items[half:])...)
@@ -178,12 +188,12 @@ func (b *replicaBatch) apply(items []replicaItem) (answers []replicaAnswer) {
 	})
 }
 
-func (b *replicaBatch) applyRecords(ctx context.Context, records []node.Record) ([]node.Version, error) {
+func (b *replicaBatch) applyRecords(ctx context.Context, records []node.Record, claims []node.Claim) ([]node.Version, error) {
 	p, err := b.s.process()
 	if err != nil {
 		return nil, err
 	}
-	return p.Apply(ctx, records)
+	return p.Apply(ctx, records, claims)
 }
 
 const versionBytes = 24 // of a version in a message, with the bytes around it

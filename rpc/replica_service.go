@@ -22,7 +22,11 @@ func (r replicaService) Apply(ctx context.Context, m *chordv1.ApplyRequest) (*ch
 	if err != nil {
 		return nil, invalid(err)
 	}
-	versions, err := p.Apply(ctx, records)
+	claims, err := claimsFromProto(m.GetClaims())
+	if err != nil {
+		return nil, invalid(err)
+	}
+	versions, err := p.Apply(ctx, records, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +58,11 @@ func (r replicaService) Digest(ctx context.Context, m *chordv1.DigestRequest) (*
 	if err != nil {
 		return nil, invalid(err)
 	}
-	summaries, err := p.Digest(ctx, arcs)
+	claims, err := claimsFromProto(m.GetClaims())
+	if err != nil {
+		return nil, invalid(err)
+	}
+	summaries, err := p.Digest(ctx, arcs, claims)
 	if err != nil {
 		return nil, err
 	}

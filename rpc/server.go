@@ -30,9 +30,9 @@ type Processor interface {
 	Route(node, id ring.ID, avoid []ring.ID) (ring.Step, error)
 	Forward(node ring.ID, q node.Query) error
 	Arrived(a node.Arrival) error
-	Apply(ctx context.Context, records []node.Record) ([]node.Version, error)
+	Apply(ctx context.Context, records []node.Record, claims []node.Claim) ([]node.Version, error)
 	Fetch(ctx context.Context, wants []node.Want) ([]node.Found, error)
-	Digest(ctx context.Context, arcs []ring.Arc) ([]node.Summary, error)
+	Digest(ctx context.Context, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error)
 	Outline(ctx context.Context, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
 	Name(ctx context.Context, unnamed []node.Unnamed) ([]node.Entry, error)
 	List(ctx context.Context, arc ring.Arc, from node.Cursor, limit int) ([]node.Entry, error)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,9 +56,9 @@ func TestNotReady(t *testing.T) {
 		"route":     func() error { _, err := peers.Route(t.Context(), to, ring.ID{}, nil); return err },
 		"forward":   func() error { return peers.Forward(t.Context(), to, node.Query{Asker: "asker:1"}) },
 		"arrived":   func() error { return peers.Arrived(t.Context(), to, node.Arrival{}) },
-		"apply":     func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}); return err },
+		"apply":     func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil); return err },
 		"fetch":     func() error { _, err := peers.Fetch(t.Context(), to, []node.Want{{Key: key(1)}}); return err },
-		"digest":    func() error { _, err := peers.Digest(t.Context(), to, []ring.Arc{ring.FullArc()}); return err },
+		"digest":    func() error { _, err := peers.Digest(t.Context(), to, []ring.Arc{ring.FullArc()}, nil); return err },
 		"list":      func() error { _, err := peers.List(t.Context(), to, ring.FullArc(), node.Cursor{}, 1); return err },
 		"do":        func() error { _, err := peers.Do(t.Context(), to, op); return err },
 	}
@@ -153,7 +154,7 @@ func TestWrongCluster(t *testing.T) {
 	calls := map[string]func() error{
 		"hello":  func() error { _, err := peers.Hello(t.Context(), s.addr); return err },
 		"notify": func() error { return peers.Notify(t.Context(), to, to) },
-		"apply":  func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}); return err },
+		"apply":  func() error { _, err := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil); return err },
 		"do": func() error {
 			_, err := peers.Do(t.Context(), to, node.Op{Kind: node.OpPut, Key: key(1)})
 			return err
@@ -348,7 +349,12 @@ func TestForgedMessages(t *testing.T) {
 
 // TestForgedBatches: a bad call in a batch fails alone; the others in its message are executed.
 func TestForgedBatches(t *testing.T) {
-	s := serve(t, &stub{}, rpc.ServerOptions{})
+	s := serve(t, &stub{claims: func(claims []node.Claim) error {
+		if slices.ContainsFunc(claims, func(c node.Claim) bool { return c.Epoch == 1 }) {
+			return &node.SupersededError{Epoch: 2}
+		}
+		return nil
+	}}, rpc.ServerOptions{})
 	conn := dial(t, s.addr)
 	ops, err := chordv1.NewKVServiceClient(conn).Batch(within(t, 5*time.Second))
 	if err != nil {
@@ -378,12 +384,18 @@ func TestForgedBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := []*chordv1.Record{{Key: key(1), Version: &chordv1.Version{Time: 1}}}
+	claim := func(epoch uint64) []*chordv1.Claim {
+		return []*chordv1.Claim{{After: make([]byte, 20), Through: bytes.Repeat([]byte{1}, 20), Epoch: epoch}}
+	}
 	batch := []*chordv1.ReplicaCall{
 		{Seq: 1},
 		{Seq: 2, Records: good},
 		{Seq: 3, Records: []*chordv1.Record{{}}},
 		{Seq: 4, Wants: []*chordv1.Want{{}}},
 		{Seq: 5, Records: good, Wants: []*chordv1.Want{{Key: key(1)}}},
+		{Seq: 6, Records: good, Claims: claim(1)},
+		{Seq: 7, Records: good, Claims: claim(2)},
+		{Seq: 8, Records: good, Claims: claim(1 << 63)},
 	}
 	if err := records.Send(&chordv1.ReplicaBatch{Calls: batch}); err != nil {
 		t.Fatal(err)
@@ -398,7 +410,8 @@ func TestForgedBatches(t *testing.T) {
 			reasons[r.GetSeq()] = r.GetError().GetReason()
 		}
 	}
-	if reasons[1] != "INVALID" || reasons[2] != "" || reasons[3] != "INVALID" || reasons[4] != "INVALID" || reasons[5] != "INVALID" {
+	if reasons[1] != "INVALID" || reasons[2] != "" || reasons[3] != "INVALID" || reasons[4] != "INVALID" || reasons[5] != "INVALID" ||
+		reasons[6] != "SUPERSEDED" || reasons[7] != "" || reasons[8] != "INVALID" {
 		t.Errorf("records: got %v", reasons)
 	}
 }
@@ -416,7 +429,7 @@ func TestPanicsStayInTheCall(t *testing.T) {
 	}, rpc.ServerOptions{Logger: zerolog.New(&log), Metrics: metrics})
 	peers := newPeers(t)
 	to := ring.Ref{ID: ring.ID{1}, Addr: s.addr}
-	_, apply := peers.Apply(t.Context(), to, []node.Record{record(1)})
+	_, apply := peers.Apply(t.Context(), to, []node.Record{record(1)}, nil)
 	_, fetch := peers.Fetch(t.Context(), to, []node.Want{{Key: key(1)}})
 	_, do := peers.Do(t.Context(), to, node.Op{Kind: node.OpPut, Key: key(1)})
 	for _, err := range []error{peers.Notify(t.Context(), to, to), apply, fetch, do} {

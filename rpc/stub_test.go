@@ -21,6 +21,7 @@ type stub struct {
 	forward   func(at ring.ID, q node.Query) error
 	arrived   func(a node.Arrival) error
 	apply     func(ctx context.Context, records []node.Record) ([]node.Version, error)
+	claims    func(claims []node.Claim) error
 	fetch     func(ctx context.Context, wants []node.Want) ([]node.Found, error)
 	digest    func(arcs []ring.Arc) ([]node.Summary, error)
 	outline   func(arcs []ring.Arc, detail node.Detail) ([]node.Outline, error)
@@ -78,7 +79,12 @@ func (s *stub) Arrived(a node.Arrival) error {
 	return s.arrived(a)
 }
 
-func (s *stub) Apply(ctx context.Context, records []node.Record) ([]node.Version, error) {
+func (s *stub) Apply(ctx context.Context, records []node.Record, claims []node.Claim) ([]node.Version, error) {
+	if s.claims != nil {
+		if err := s.claims(claims); err != nil {
+			return nil, err
+		}
+	}
 	if s.apply == nil {
 		versions := make([]node.Version, len(records))
 		for i := range records {
@@ -96,7 +102,7 @@ func (s *stub) Fetch(ctx context.Context, wants []node.Want) ([]node.Found, erro
 	return s.fetch(ctx, wants)
 }
 
-func (s *stub) Digest(_ context.Context, arcs []ring.Arc) ([]node.Summary, error) {
+func (s *stub) Digest(_ context.Context, arcs []ring.Arc, _ []node.Claim) ([]node.Summary, error) {
 	if s.digest == nil {
 		return make([]node.Summary, len(arcs)), nil
 	}

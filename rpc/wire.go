@@ -188,15 +188,19 @@ func crossReply(reply *chordv1.ReplicaReply) (*chordv1.ReplicaReply, int, error)
 }
 
 // ApplyRequest carries the call of Apply.
-func (Wire) ApplyRequest(records []node.Record) ([]node.Record, int, error) {
-	return parts(records, maxItems, func(part []node.Record) ([]node.Record, int, error) {
-		m, size, err := crossCall(&chordv1.ReplicaCall{Records: recordsToProto(part)})
+func (Wire) ApplyRequest(records []node.Record, claims []node.Claim) (got []node.Record, gotClaims []node.Claim, size int, err error) {
+	got, size, err = parts(records, maxItems, func(part []node.Record) ([]node.Record, int, error) {
+		m, size, err := crossCall(&chordv1.ReplicaCall{Records: recordsToProto(part), Claims: claimsToProto(claims)})
 		if err != nil {
+			return nil, 0, err
+		}
+		if gotClaims, err = claimsFromProto(m.GetClaims()); err != nil {
 			return nil, 0, err
 		}
 		got, err := appendRecords(nil, m.GetRecords())
 		return got, size, err
 	})
+	return got, gotClaims, size, err
 }
 
 // ApplyResponse carries the answer to it.
@@ -230,15 +234,19 @@ func (Wire) FetchResponse(found []node.Found) ([]node.Found, int, error) {
 }
 
 // DigestRequest carries the call of Digest.
-func (Wire) DigestRequest(arcs []ring.Arc) ([]ring.Arc, int, error) {
-	return parts(arcs, maxArcs, func(part []ring.Arc) ([]ring.Arc, int, error) {
-		m, size, err := cross(&chordv1.DigestRequest{Arcs: arcsToProto(part)})
+func (Wire) DigestRequest(arcs []ring.Arc, claims []node.Claim) (got []ring.Arc, gotClaims []node.Claim, size int, err error) {
+	got, size, err = parts(arcs, maxArcs, func(part []ring.Arc) ([]ring.Arc, int, error) {
+		m, size, err := cross(&chordv1.DigestRequest{Arcs: arcsToProto(part), Claims: claimsToProto(claims)})
 		if err != nil {
+			return nil, 0, err
+		}
+		if gotClaims, err = claimsFromProto(m.GetClaims()); err != nil {
 			return nil, 0, err
 		}
 		got, err := arcsFromProto("arcs", m.GetArcs())
 		return got, size, err
 	})
+	return got, gotClaims, size, err
 }
 
 // DigestResponse carries the answer to it.

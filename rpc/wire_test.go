@@ -116,11 +116,14 @@ func TestWireOfReplicas(t *testing.T) {
 		g, c := generator{rand.New(rand.NewPCG(3, seed))}, checker{t, seed}
 
 		records := []node.Record{g.record(), g.record(), g.record()}
-		gotRecords, size, err := w.ApplyRequest(records)
+		claims := []node.Claim{{Arc: g.arc(), Epoch: 1}, {Arc: ring.FullArc(), Epoch: maxEpoch}}
+		gotRecords, gotClaims, size, err := w.ApplyRequest(records, claims)
 		c.message("apply request", size, err, batchOf(&chordv1.ReplicaCall{
 			Records: recordsToProto(records),
+			Claims:  claimsToProto(claims),
 		}))
 		c.value("apply request", gotRecords, records)
+		c.value("apply request", gotClaims, claims)
 
 		versions := []node.Version{{}, g.version()}
 		gotVersions, size, err := w.ApplyResponse(versions)
@@ -129,14 +132,14 @@ func TestWireOfReplicas(t *testing.T) {
 		}))
 		c.value("apply response", gotVersions, versions)
 
-		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}, {Key: g.bytes(2), Bare: true, Group: g.version().Time}}
+		wants := []node.Want{{Key: g.bytes(3), Have: g.version()}, {Key: g.bytes(1)}, {Key: g.bytes(2), Bare: true, Group: g.version().Time, Request: node.RequestID{1}}}
 		gotWants, size, err := w.FetchRequest(wants)
 		c.message("fetch request", size, err, batchOf(&chordv1.ReplicaCall{
 			Wants: wantsToProto(wants),
 		}))
 		c.value("fetch request", gotWants, wants)
 
-		found := []node.Found{{}, {Version: g.version(), Owned: g.arc()}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Owned: g.arc(), Epoch: maxEpoch, Given: g.version()}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, size, err := w.FetchResponse(found)
 		c.message("fetch response", size, err, repliesOf(&chordv1.ReplicaReply{
 			Found: foundToProto(found),
@@ -144,9 +147,10 @@ func TestWireOfReplicas(t *testing.T) {
 		c.value("fetch response", gotFound, found)
 
 		arcs := []ring.Arc{g.arc(), ring.FullArc()}
-		gotArcs, size, err := w.DigestRequest(arcs)
-		c.message("digest request", size, err, &chordv1.DigestRequest{Arcs: arcsToProto(arcs)})
+		gotArcs, gotClaims, size, err := w.DigestRequest(arcs, claims)
+		c.message("digest request", size, err, &chordv1.DigestRequest{Arcs: arcsToProto(arcs), Claims: claimsToProto(claims)})
 		c.value("digest request", gotArcs, arcs)
+		c.value("digest request", gotClaims, claims)
 
 		sums := []node.Summary{{}, {Count: g.Uint64(), Hash: g.Uint64()}}
 		gotSums, size, err := w.DigestResponse(sums)
@@ -229,7 +233,7 @@ func TestWireOfLongLists(t *testing.T) {
 		records[i] = g.record()
 		wants[i] = node.Want{Key: records[i].Key}
 	}
-	gotRecords, _, err := w.ApplyRequest(records)
+	gotRecords, _, _, err := w.ApplyRequest(records, nil)
 	c.value("error", err, nil)
 	c.value("records", gotRecords, records)
 	gotWants, _, err := w.FetchRequest(wants)
@@ -238,7 +242,7 @@ func TestWireOfLongLists(t *testing.T) {
 
 	arcs := make([]ring.Arc, maxArcs+1)
 	avoid := make([]ring.ID, maxRefs+1)
-	gotArcs, _, err := w.DigestRequest(arcs)
+	gotArcs, _, _, err := w.DigestRequest(arcs, nil)
 	c.value("error", err, nil)
 	c.value("arcs", gotArcs, arcs)
 	_, _, gotAvoid, _, err := w.RouteRequest(g.ref(), g.id(), avoid)
@@ -251,7 +255,7 @@ func TestWireCopies(t *testing.T) {
 	var w Wire
 	g, c := generator{rand.New(rand.NewPCG(6, 6))}, checker{t, 6}
 	record := node.Record{Key: []byte("key"), Value: []byte("value"), Version: g.version()}
-	records, _, err := w.ApplyRequest([]node.Record{record})
+	records, _, _, err := w.ApplyRequest([]node.Record{record}, nil)
 	c.value("error", err, nil)
 	records[0].Key[0], records[0].Value[0] = 'X', 'X'
 	c.value("record", []string{string(record.Key), string(record.Value)}, []string{"key", "value"})
@@ -276,7 +280,9 @@ func TestWireRefuses(t *testing.T) {
 		"from.addr":            fourth(w.NotifyRequest(g.ref(), long)),
 		"from: missing":        fourth(w.ChangedRequest(g.ref(), ring.Ref{})),
 		"nodes.addr":           third(w.RouteResponse(ring.Step{Nodes: []ring.Ref{long}})),
-		"record.key: 0 bytes":  third(w.ApplyRequest(noKey)),
+		"record.key: 0 bytes":  fourth(w.ApplyRequest(noKey, nil)),
+		"claims.epoch: 0":      fourth(w.ApplyRequest([]node.Record{g.record()}, []node.Claim{{}})),
+		"found.epoch":          third(w.FetchResponse([]node.Found{{Epoch: maxEpoch + 1}})),
 		"wants.key: 0 bytes":   third(w.FetchRequest([]node.Want{{}})),
 		"entries.key: 0 bytes": third(w.ListResponse([]node.Entry{{}})),
 		"record.version":       third(w.FetchResponse([]node.Found{{Record: node.Record{Key: []byte("k")}}})),

@@ -40,6 +40,7 @@ type request struct {
 
 type dataRequest struct {
 	records []node.Record
+	claims  []node.Claim
 	wants   []node.Want
 	arcs    []ring.Arc
 	detail  node.Detail

@@ -26,6 +26,7 @@ const (
 	CheckLookup     = "Lookup"     // while the ring's assumptions hold: a lookup finds a way, and ends at a node that was the owner while it was under way
 	CheckAck        = "Ack"        // always: an acknowledged write is on the disks of as many processes as its level says, the owner's among them, or of N others
 	CheckMinority   = "Minority"   // with gossip that is right: who is in the smaller part of a cut cluster acknowledges no write by quorum, as soon as it has been told
+	CheckEpoch      = "Epoch"      // always: no process does what an owner says after it has heard of a newer claim to the key
 	CheckCopies     = "Copies"     // always: an acknowledged write loses no copy but with a disk, until others have it
 	CheckHandOver   = "HandOver"   // a process that left a stable ring left its records with N others
 	CheckValue      = "Value"      // always: a read returns what was written to that key, under the version that the write was given
@@ -99,7 +100,8 @@ type Checker struct {
 type watched struct {
 	running bool
 	id      node.Identity
-	emptied int           // as in Host
+	emptied int // as in Host
+	heeded  heeded
 	nodes   []ring.Ref    // of the process
 	gone    bool          // its process runs, but has left the ring
 	stable  bool          // which was stable until then
@@ -128,6 +130,7 @@ func (c *Checker) Prepare(o *Options) {
 		}
 		return c.listen(h, e)
 	}
+	o.Heeded = c.heed
 	o.AfterStep = func(s Step) {
 		if after != nil {
 			after(s)

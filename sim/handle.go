@@ -36,11 +36,11 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 	a.data = d
 	switch method {
 	case MethodApply:
-		d.versions, a.err = p.Apply(ctx, q.records)
+		d.versions, a.err = p.Apply(ctx, q.records, q.claims)
 	case MethodFetch:
 		d.found, a.err = p.Fetch(ctx, q.wants)
 	case MethodDigest:
-		d.sums, a.err = p.Digest(ctx, q.arcs)
+		d.sums, a.err = p.Digest(ctx, q.arcs, q.claims)
 	case MethodOutline:
 		d.outlines, a.err = p.Outline(ctx, q.arcs, q.detail)
 	case MethodName:
@@ -51,5 +51,8 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 		a.err = p.Collect(ctx, q.entries)
 	case MethodDo:
 		d.result, a.err = p.Serve(ctx, q.op)
+	}
+	if heeded := h.w.options.Heeded; heeded != nil && len(q.claims) > 0 && a.err == nil {
+		heeded(h, q.claims)
 	}
 }

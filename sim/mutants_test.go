@@ -62,6 +62,7 @@ var mutants = []mutant{
 	{node: "sweep-unpinned", scenario: "sweeps", seed: 36, check: sim.CheckCopies},
 	{node: "tombstone-early", scenario: "leaving", seed: 1, check: sim.CheckAck},
 	{node: "minority-serves", scenario: "smaller-part", seed: 1, check: sim.CheckMinority},
+	{node: "epoch-unchecked", scenario: "pauses", seed: 1, check: sim.CheckEpoch},
 	{node: "history-forgotten", scenario: "conditions", seed: 1, check: sim.CheckCount},
 	{node: "tombstone-unconfirmed", scenario: "unconfirmed", seed: 1, check: sim.CheckHeal},
 	{node: "stale-kept", scenario: "away", seed: 1, check: sim.CheckHeal},

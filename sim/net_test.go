@@ -213,7 +213,7 @@ func TestBandwidth(t *testing.T) {
 		began := w.Now()
 		h.Runtime().Gather(2, func(i int) error {
 			r := node.Record{Key: []byte("k"), Value: make([]byte, 963), Version: node.Version{Time: uint64(i + 1)}}
-			_, err := h.Peers().Apply(context.Background(), refAt(to.Identity().Nodes()[0], to), []node.Record{r}) // 20 + 1 + 963 + 16 bytes
+			_, err := h.Peers().Apply(context.Background(), refAt(to.Identity().Nodes()[0], to), []node.Record{r}, nil) // 20 + 1 + 963 + 16 bytes
 			took[i] = w.Now() - began
 			return err
 		}, nil, func(_ int, err error) bool {

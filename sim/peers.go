@@ -86,8 +86,8 @@ func (p hostPeers) Arrived(ctx context.Context, to ring.Ref, a node.Arrival) err
 }
 
 // Apply implements node.Peers.
-func (p hostPeers) Apply(ctx context.Context, to ring.Ref, records []node.Record) ([]node.Version, error) {
-	a, err := p.data(ctx, MethodApply, to, dataRequest{records: slices.Clone(records)})
+func (p hostPeers) Apply(ctx context.Context, to ring.Ref, records []node.Record, claims []node.Claim) ([]node.Version, error) {
+	a, err := p.data(ctx, MethodApply, to, dataRequest{records: slices.Clone(records), claims: slices.Clone(claims)})
 	return a.versions, err
 }
 
@@ -98,8 +98,8 @@ func (p hostPeers) Fetch(ctx context.Context, to ring.Ref, wants []node.Want) ([
 }
 
 // Digest implements node.Peers.
-func (p hostPeers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
-	a, err := p.data(ctx, MethodDigest, to, dataRequest{arcs: slices.Clone(arcs)})
+func (p hostPeers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error) {
+	a, err := p.data(ctx, MethodDigest, to, dataRequest{arcs: slices.Clone(arcs), claims: slices.Clone(claims)})
 	return a.sums, err
 }
 

@@ -211,7 +211,7 @@ func TestHandlerThatWaits(t *testing.T) {
 	h, to := w.Host(0), w.Host(1).Process().Nodes()[0]
 	h.Go(func() {
 		ahead := node.Version{Time: uint64(h.Now().Add(time.Hour).UnixMilli()) << 16}
-		_, _ = h.Peers().Apply(context.Background(), to, []node.Record{{Key: []byte("k"), Version: ahead}})
+		_, _ = h.Peers().Apply(context.Background(), to, []node.Record{{Key: []byte("k"), Version: ahead}}, nil)
 	})
 	err = w.RunFor(time.Second)
 	if err == nil || !strings.Contains(err.Error(), "handler of apply at n1") || !strings.Contains(err.Error(), "rule 8") {

@@ -23,11 +23,11 @@ type Wire interface {
 	ForwardResponse() (int, error)
 	ArrivedRequest(to ring.Ref, a node.Arrival) (gotTo ring.Ref, got node.Arrival, size int, err error)
 	ArrivedResponse() (int, error)
-	ApplyRequest(records []node.Record) ([]node.Record, int, error)
+	ApplyRequest(records []node.Record, claims []node.Claim) (got []node.Record, gotClaims []node.Claim, size int, err error)
 	ApplyResponse(versions []node.Version) ([]node.Version, int, error)
 	FetchRequest(wants []node.Want) ([]node.Want, int, error)
 	FetchResponse(found []node.Found) ([]node.Found, int, error)
-	DigestRequest(arcs []ring.Arc) ([]ring.Arc, int, error)
+	DigestRequest(arcs []ring.Arc, claims []node.Claim) (got []ring.Arc, gotClaims []node.Claim, size int, err error)
 	DigestResponse(sums []node.Summary) ([]node.Summary, int, error)
 	OutlineRequest(arcs []ring.Arc, detail node.Detail) (gotArcs []ring.Arc, gotDetail node.Detail, size int, err error)
 	OutlineResponse(outlines []node.Outline) ([]node.Outline, int, error)
@@ -64,11 +64,11 @@ func (w *World) wireRequest(c *call) (size int) {
 	case MethodArrived:
 		q.to, *q.arrival, size, err = x.ArrivedRequest(q.to, *q.arrival)
 	case MethodApply:
-		q.data.records, size, err = x.ApplyRequest(q.data.records)
+		q.data.records, q.data.claims, size, err = x.ApplyRequest(q.data.records, q.data.claims)
 	case MethodFetch:
 		q.data.wants, size, err = x.FetchRequest(q.data.wants)
 	case MethodDigest:
-		q.data.arcs, size, err = x.DigestRequest(q.data.arcs)
+		q.data.arcs, q.data.claims, size, err = x.DigestRequest(q.data.arcs, q.data.claims)
 	case MethodOutline:
 		q.data.arcs, q.data.detail, size, err = x.OutlineRequest(q.data.arcs, q.data.detail)
 	case MethodName:

@@ -29,20 +29,28 @@ func through[T any](c *counter, v T) (T, int, error) {
 	return v, n, err
 }
 
-func (c *counter) NeighborsRequest(to ring.Ref) (ring.Ref, int, error)      { return through(c, to) }
-func (c *counter) NeighborsResponse(v ring.View) (ring.View, int, error)    { return through(c, v) }
-func (c *counter) NotifyResponse() (int, error)                             { return c.count() }
-func (c *counter) ChangedResponse() (int, error)                            { return c.count() }
-func (c *counter) ForwardResponse() (int, error)                            { return c.count() }
-func (c *counter) ArrivedResponse() (int, error)                            { return c.count() }
-func (c *counter) RouteResponse(s ring.Step) (ring.Step, int, error)        { return through(c, s) }
-func (c *counter) ApplyRequest(r []node.Record) ([]node.Record, int, error) { return through(c, r) }
+func (c *counter) NeighborsRequest(to ring.Ref) (ring.Ref, int, error)   { return through(c, to) }
+func (c *counter) NeighborsResponse(v ring.View) (ring.View, int, error) { return through(c, v) }
+func (c *counter) NotifyResponse() (int, error)                          { return c.count() }
+func (c *counter) ChangedResponse() (int, error)                         { return c.count() }
+func (c *counter) ForwardResponse() (int, error)                         { return c.count() }
+func (c *counter) ArrivedResponse() (int, error)                         { return c.count() }
+func (c *counter) RouteResponse(s ring.Step) (ring.Step, int, error)     { return through(c, s) }
+func (c *counter) ApplyRequest(r []node.Record, claims []node.Claim) ([]node.Record, []node.Claim, int, error) {
+	r, size, err := through(c, r)
+	return r, claims, size, err
+}
+
 func (c *counter) ApplyResponse(v []node.Version) ([]node.Version, int, error) {
 	return through(c, v)
 }
 func (c *counter) FetchRequest(q []node.Want) ([]node.Want, int, error)    { return through(c, q) }
 func (c *counter) FetchResponse(f []node.Found) ([]node.Found, int, error) { return through(c, f) }
-func (c *counter) DigestRequest(a []ring.Arc) ([]ring.Arc, int, error)     { return through(c, a) }
+func (c *counter) DigestRequest(a []ring.Arc, claims []node.Claim) ([]ring.Arc, []node.Claim, int, error) {
+	a, size, err := through(c, a)
+	return a, claims, size, err
+}
+
 func (c *counter) DigestResponse(s []node.Summary) ([]node.Summary, int, error) {
 	return through(c, s)
 }

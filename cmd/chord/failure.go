@@ -59,6 +59,7 @@ var rules = []rule{
 		node.ErrNotReady, cli.ExitUnavailable, "NOT_READY",
 		"Try again in a few seconds, or name another process with --server.", true,
 	},
+	{node.ErrSuperseded, cli.ExitUnavailable, "SUPERSEDED", "Ownership of the key has just changed: try again.", true},
 	{node.ErrNoRoute, cli.ExitUnavailable, "NO_ROUTE", "The ring is repairing itself after failures: try again in a few seconds.", true},
 	{node.ErrUnreachable, cli.ExitUnavailable, "UNAVAILABLE", hintUnavailable, true},
 	{node.ErrNoNode, cli.ExitUnavailable, "UNAVAILABLE", "The ring is changing: try again.", true},

@@ -43,8 +43,8 @@ const (
 var nemeses = []nemesis{
 	{name: "kill one after the other", exact: true, strike: killLoop},
 	{name: "kill all at once", exact: true, strike: killAll},
-	{name: "pause", strike: pause},
-	{name: "pause during a transfer", strike: pauseTransfer},
+	{name: "pause", exact: true, strike: pause},
+	{name: "pause during a transfer", exact: true, strike: pauseTransfer},
 	{name: "kill at a hand-over", args: []string{"--leave-on-stop"}, exact: true, strike: killHandOver},
 	{name: "spoil tables", exact: true, strike: spoilTables},
 	{name: "spoil a log", exact: true, strike: spoilLog},

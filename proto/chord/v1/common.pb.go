@@ -365,6 +365,7 @@ type ItemError struct {
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Hint          *Ref                   `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`         // of NOT_OWNER
 	Conflict      *Conflict              `protobuf:"bytes,5,opt,name=conflict,proto3" json:"conflict,omitempty"` // of CONDITION
+	Epoch         uint64                 `protobuf:"fixed64,6,opt,name=epoch,proto3" json:"epoch,omitempty"`     // of SUPERSEDED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -434,6 +435,13 @@ func (x *ItemError) GetConflict() *Conflict {
 	return nil
 }
 
+func (x *ItemError) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 var File_chord_v1_common_proto protoreflect.FileDescriptor
 
 const file_chord_v1_common_proto_rawDesc = "" +
@@ -461,13 +469,14 @@ const file_chord_v1_common_proto_rawDesc = "" +
 	"\bConflict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05found\x18\x02 \x01(\bR\x05found\x12+\n" +
-	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\"\xa4\x01\n" +
+	"\aversion\x18\x03 \x01(\v2\x11.chord.v1.VersionR\aversion\"\xba\x01\n" +
 	"\tItemError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12!\n" +
 	"\x04hint\x18\x04 \x01(\v2\r.chord.v1.RefR\x04hint\x12.\n" +
-	"\bconflict\x18\x05 \x01(\v2\x12.chord.v1.ConflictR\bconflictB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
+	"\bconflict\x18\x05 \x01(\v2\x12.chord.v1.ConflictR\bconflict\x12\x14\n" +
+	"\x05epoch\x18\x06 \x01(\x06R\x05epochB1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
 	file_chord_v1_common_proto_rawDescOnce sync.Once

@@ -348,6 +348,12 @@ func (m *ItemError) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Epoch != 0 {
+		i -= 8
+		binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Epoch))
+		i--
+		dAtA[i] = 0x31
+	}
 	if m.Conflict != nil {
 		size, err := m.Conflict.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -528,6 +534,9 @@ func (m *ItemError) SizeVT() (n int) {
 	if m.Conflict != nil {
 		l = m.Conflict.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Epoch != 0 {
+		n += 9
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1442,6 +1451,16 @@ func (m *ItemError) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 6:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Epoch", wireType)
+			}
+			m.Epoch = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Epoch = uint64(binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

@@ -21,16 +21,78 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Claim says that a node, through, owns the arc that ends with it, since an epoch, which is below 2^63.
+type Claim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         []byte                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Through       []byte                 `protobuf:"bytes,2,opt,name=through,proto3" json:"through,omitempty"`
+	Epoch         uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_chord_v1_replica_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_replica_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Claim) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Claim) GetThrough() []byte {
+	if x != nil {
+		return x.Through
+	}
+	return nil
+}
+
+func (x *Claim) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 type ApplyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	Claims        []*Claim               `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"` // by which an owner has just decided the records; refused with SUPERSEDED if another node has a newer one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[0]
+	mi := &file_chord_v1_replica_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -42,7 +104,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[0]
+	mi := &file_chord_v1_replica_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -55,12 +117,19 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{0}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ApplyRequest) GetRecords() []*Record {
 	if x != nil {
 		return x.Records
+	}
+	return nil
+}
+
+func (x *ApplyRequest) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
 	}
 	return nil
 }
@@ -74,7 +143,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[1]
+	mi := &file_chord_v1_replica_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -86,7 +155,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[1]
+	mi := &file_chord_v1_replica_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -99,7 +168,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{1}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ApplyResponse) GetVersions() []*Version {
@@ -113,15 +182,16 @@ type Want struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Have          *Version               `protobuf:"bytes,2,opt,name=have,proto3" json:"have,omitempty"`
-	Bare          bool                   `protobuf:"varint,3,opt,name=bare,proto3" json:"bare,omitempty"`    // the version is enough
-	Group         uint64                 `protobuf:"fixed64,4,opt,name=group,proto3" json:"group,omitempty"` // a hash of the replicas that the asker takes the key to have, the owner first; 0: it does not want to know whether that is right
+	Bare          bool                   `protobuf:"varint,3,opt,name=bare,proto3" json:"bare,omitempty"`      // the version is enough
+	Request       []byte                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"` // of a write, 16 bytes or none, to be looked for
+	Group         uint64                 `protobuf:"fixed64,4,opt,name=group,proto3" json:"group,omitempty"`   // a hash of the replicas that the asker takes the key to have, the owner first; 0: it does not want to know whether that is right
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_chord_v1_replica_proto_msgTypes[2]
+	mi := &file_chord_v1_replica_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +203,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[2]
+	mi := &file_chord_v1_replica_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +216,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{2}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Want) GetKey() []byte {
@@ -170,6 +240,13 @@ func (x *Want) GetBare() bool {
 	return false
 }
 
+func (x *Want) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 func (x *Want) GetGroup() uint64 {
 	if x != nil {
 		return x.Group
@@ -186,7 +263,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[3]
+	mi := &file_chord_v1_replica_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +275,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[3]
+	mi := &file_chord_v1_replica_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +288,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FetchRequest) GetWants() []*Want {
@@ -225,6 +302,8 @@ type Found struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       *Version               `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"` // unset if the key is not there
 	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`   // unset if version equals the want's have, or the want is bare
+	Given         *Version               `protobuf:"bytes,5,opt,name=given,proto3" json:"given,omitempty"`     // that the want's request was given, unset if who answers does not know
+	Epoch         uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`   // of the newest claim to the key that who answers knows of, 0 if none
 	Owned         *Arc                   `protobuf:"bytes,3,opt,name=owned,proto3" json:"owned,omitempty"`     // what who answers owns, the key too, with the want's group, all of which agree since the last change; unset if it is not so
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -232,7 +311,7 @@ type Found struct {
 
 func (x *Found) Reset() {
 	*x = Found{}
-	mi := &file_chord_v1_replica_proto_msgTypes[4]
+	mi := &file_chord_v1_replica_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +323,7 @@ func (x *Found) String() string {
 func (*Found) ProtoMessage() {}
 
 func (x *Found) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[4]
+	mi := &file_chord_v1_replica_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +336,7 @@ func (x *Found) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Found.ProtoReflect.Descriptor instead.
 func (*Found) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Found) GetVersion() *Version {
@@ -272,6 +351,20 @@ func (x *Found) GetRecord() *Record {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *Found) GetGiven() *Version {
+	if x != nil {
+		return x.Given
+	}
+	return nil
+}
+
+func (x *Found) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 func (x *Found) GetOwned() *Arc {
@@ -290,7 +383,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[5]
+	mi := &file_chord_v1_replica_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +395,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[5]
+	mi := &file_chord_v1_replica_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +408,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FetchResponse) GetFound() []*Found {
@@ -328,13 +421,14 @@ func (x *FetchResponse) GetFound() []*Found {
 type DigestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Arcs          []*Arc                 `protobuf:"bytes,1,rep,name=arcs,proto3" json:"arcs,omitempty"`
+	Claims        []*Claim               `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"` // of an owner, as in ApplyRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[6]
+	mi := &file_chord_v1_replica_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +440,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[6]
+	mi := &file_chord_v1_replica_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,12 +453,19 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DigestRequest) GetArcs() []*Arc {
 	if x != nil {
 		return x.Arcs
+	}
+	return nil
+}
+
+func (x *DigestRequest) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
 	}
 	return nil
 }
@@ -379,7 +480,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_chord_v1_replica_proto_msgTypes[7]
+	mi := &file_chord_v1_replica_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +492,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[7]
+	mi := &file_chord_v1_replica_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +505,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Summary) GetCount() uint64 {
@@ -430,7 +531,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[8]
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +543,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[8]
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +556,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DigestResponse) GetSummaries() []*Summary {
@@ -479,7 +580,7 @@ type OutlineRequest struct {
 
 func (x *OutlineRequest) Reset() {
 	*x = OutlineRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +592,7 @@ func (x *OutlineRequest) String() string {
 func (*OutlineRequest) ProtoMessage() {}
 
 func (x *OutlineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +605,7 @@ func (x *OutlineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlineRequest.ProtoReflect.Descriptor instead.
 func (*OutlineRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OutlineRequest) GetBlocks() []uint64 {
@@ -545,7 +646,7 @@ type OutlineResponse struct {
 
 func (x *OutlineResponse) Reset() {
 	*x = OutlineResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +658,7 @@ func (x *OutlineResponse) String() string {
 func (*OutlineResponse) ProtoMessage() {}
 
 func (x *OutlineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +671,7 @@ func (x *OutlineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlineResponse.ProtoReflect.Descriptor instead.
 func (*OutlineResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OutlineResponse) GetCounts() []uint32 {
@@ -599,7 +700,7 @@ type NameRequest struct {
 
 func (x *NameRequest) Reset() {
 	*x = NameRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +712,7 @@ func (x *NameRequest) String() string {
 func (*NameRequest) ProtoMessage() {}
 
 func (x *NameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +725,7 @@ func (x *NameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameRequest.ProtoReflect.Descriptor instead.
 func (*NameRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NameRequest) GetBlocks() []uint64 {
@@ -664,7 +765,7 @@ type NameResponse struct {
 
 func (x *NameResponse) Reset() {
 	*x = NameResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +777,7 @@ func (x *NameResponse) String() string {
 func (*NameResponse) ProtoMessage() {}
 
 func (x *NameResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +790,7 @@ func (x *NameResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameResponse.ProtoReflect.Descriptor instead.
 func (*NameResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NameResponse) GetEntries() []*Entry {
@@ -710,7 +811,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +823,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +836,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListRequest) GetArc() *Arc {
@@ -769,7 +870,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +882,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +895,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Entry) GetKey() []byte {
@@ -820,7 +921,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +933,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +946,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListResponse) GetEntries() []*Entry {
@@ -864,7 +965,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +977,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +990,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CollectRequest) GetEntries() []*Entry {
@@ -907,7 +1008,7 @@ type CollectResponse struct {
 
 func (x *CollectResponse) Reset() {
 	*x = CollectResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1020,7 @@ func (x *CollectResponse) String() string {
 func (*CollectResponse) ProtoMessage() {}
 
 func (x *CollectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1033,7 @@ func (x *CollectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectResponse.ProtoReflect.Descriptor instead.
 func (*CollectResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
 }
 
 // ReplicaCall is an Apply, if it has records, or a Fetch, if it has wants.
@@ -941,13 +1042,14 @@ type ReplicaCall struct {
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Records       []*Record              `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
 	Wants         []*Want                `protobuf:"bytes,3,rep,name=wants,proto3" json:"wants,omitempty"`
+	Claims        []*Claim               `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty"` // of an Apply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplicaCall) Reset() {
 	*x = ReplicaCall{}
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1061,7 @@ func (x *ReplicaCall) String() string {
 func (*ReplicaCall) ProtoMessage() {}
 
 func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1074,7 @@ func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaCall.ProtoReflect.Descriptor instead.
 func (*ReplicaCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplicaCall) GetSeq() uint64 {
@@ -996,6 +1098,13 @@ func (x *ReplicaCall) GetWants() []*Want {
 	return nil
 }
 
+func (x *ReplicaCall) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
 // ReplicaReply has what the call asked for, or an error.
 type ReplicaReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1009,7 +1118,7 @@ type ReplicaReply struct {
 
 func (x *ReplicaReply) Reset() {
 	*x = ReplicaReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1130,7 @@ func (x *ReplicaReply) String() string {
 func (*ReplicaReply) ProtoMessage() {}
 
 func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1143,7 @@ func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaReply.ProtoReflect.Descriptor instead.
 func (*ReplicaReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReplicaReply) GetSeq() uint64 {
@@ -1074,7 +1183,7 @@ type ReplicaBatch struct {
 
 func (x *ReplicaBatch) Reset() {
 	*x = ReplicaBatch{}
-	mi := &file_chord_v1_replica_proto_msgTypes[20]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1195,7 @@ func (x *ReplicaBatch) String() string {
 func (*ReplicaBatch) ProtoMessage() {}
 
 func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[20]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1208,7 @@ func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatch.ProtoReflect.Descriptor instead.
 func (*ReplicaBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{20}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReplicaBatch) GetCalls() []*ReplicaCall {
@@ -1118,7 +1227,7 @@ type ReplicaBatchReply struct {
 
 func (x *ReplicaBatchReply) Reset() {
 	*x = ReplicaBatchReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[21]
+	mi := &file_chord_v1_replica_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1239,7 @@ func (x *ReplicaBatchReply) String() string {
 func (*ReplicaBatchReply) ProtoMessage() {}
 
 func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[21]
+	mi := &file_chord_v1_replica_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1252,7 @@ func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatchReply.ProtoReflect.Descriptor instead.
 func (*ReplicaBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{21}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReplicaBatchReply) GetReplies() []*ReplicaReply {
@@ -1157,26 +1266,35 @@ var File_chord_v1_replica_proto protoreflect.FileDescriptor
 
 const file_chord_v1_replica_proto_rawDesc = "" +
 	"\n" +
-	"\x16chord/v1/replica.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\":\n" +
+	"\x16chord/v1/replica.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"M\n" +
+	"\x05Claim\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\fR\x05after\x12\x18\n" +
+	"\athrough\x18\x02 \x01(\fR\athrough\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\"c\n" +
 	"\fApplyRequest\x12*\n" +
-	"\arecords\x18\x01 \x03(\v2\x10.chord.v1.RecordR\arecords\">\n" +
+	"\arecords\x18\x01 \x03(\v2\x10.chord.v1.RecordR\arecords\x12'\n" +
+	"\x06claims\x18\x02 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\">\n" +
 	"\rApplyResponse\x12-\n" +
-	"\bversions\x18\x01 \x03(\v2\x11.chord.v1.VersionR\bversions\"i\n" +
+	"\bversions\x18\x01 \x03(\v2\x11.chord.v1.VersionR\bversions\"\x83\x01\n" +
 	"\x04Want\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
 	"\x04have\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x04have\x12\x12\n" +
-	"\x04bare\x18\x03 \x01(\bR\x04bare\x12\x14\n" +
+	"\x04bare\x18\x03 \x01(\bR\x04bare\x12\x18\n" +
+	"\arequest\x18\x05 \x01(\fR\arequest\x12\x14\n" +
 	"\x05group\x18\x04 \x01(\x06R\x05group\"4\n" +
 	"\fFetchRequest\x12$\n" +
-	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\x83\x01\n" +
+	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\xc2\x01\n" +
 	"\x05Found\x12+\n" +
 	"\aversion\x18\x01 \x01(\v2\x11.chord.v1.VersionR\aversion\x12(\n" +
-	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12#\n" +
+	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12'\n" +
+	"\x05given\x18\x05 \x01(\v2\x11.chord.v1.VersionR\x05given\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\x12#\n" +
 	"\x05owned\x18\x03 \x01(\v2\r.chord.v1.ArcR\x05owned\"6\n" +
 	"\rFetchResponse\x12%\n" +
-	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"2\n" +
+	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"[\n" +
 	"\rDigestRequest\x12!\n" +
-	"\x04arcs\x18\x01 \x03(\v2\r.chord.v1.ArcR\x04arcs\"3\n" +
+	"\x04arcs\x18\x01 \x03(\v2\r.chord.v1.ArcR\x04arcs\x12'\n" +
+	"\x06claims\x18\x02 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\"3\n" +
 	"\aSummary\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\x06R\x04hash\"A\n" +
@@ -1208,11 +1326,12 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\";\n" +
 	"\x0eCollectRequest\x12)\n" +
 	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"\x11\n" +
-	"\x0fCollectResponse\"q\n" +
+	"\x0fCollectResponse\"\x9a\x01\n" +
 	"\vReplicaCall\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\arecords\x18\x02 \x03(\v2\x10.chord.v1.RecordR\arecords\x12$\n" +
-	"\x05wants\x18\x03 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\xa1\x01\n" +
+	"\x05wants\x18\x03 \x03(\v2\x0e.chord.v1.WantR\x05wants\x12'\n" +
+	"\x06claims\x18\x04 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\"\xa1\x01\n" +
 	"\fReplicaReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12-\n" +
 	"\bversions\x18\x02 \x03(\v2\x11.chord.v1.VersionR\bversions\x12%\n" +
@@ -1244,81 +1363,86 @@ func file_chord_v1_replica_proto_rawDescGZIP() []byte {
 	return file_chord_v1_replica_proto_rawDescData
 }
 
-var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_chord_v1_replica_proto_goTypes = []any{
-	(*ApplyRequest)(nil),      // 0: chord.v1.ApplyRequest
-	(*ApplyResponse)(nil),     // 1: chord.v1.ApplyResponse
-	(*Want)(nil),              // 2: chord.v1.Want
-	(*FetchRequest)(nil),      // 3: chord.v1.FetchRequest
-	(*Found)(nil),             // 4: chord.v1.Found
-	(*FetchResponse)(nil),     // 5: chord.v1.FetchResponse
-	(*DigestRequest)(nil),     // 6: chord.v1.DigestRequest
-	(*Summary)(nil),           // 7: chord.v1.Summary
-	(*DigestResponse)(nil),    // 8: chord.v1.DigestResponse
-	(*OutlineRequest)(nil),    // 9: chord.v1.OutlineRequest
-	(*OutlineResponse)(nil),   // 10: chord.v1.OutlineResponse
-	(*NameRequest)(nil),       // 11: chord.v1.NameRequest
-	(*NameResponse)(nil),      // 12: chord.v1.NameResponse
-	(*ListRequest)(nil),       // 13: chord.v1.ListRequest
-	(*Entry)(nil),             // 14: chord.v1.Entry
-	(*ListResponse)(nil),      // 15: chord.v1.ListResponse
-	(*CollectRequest)(nil),    // 16: chord.v1.CollectRequest
-	(*CollectResponse)(nil),   // 17: chord.v1.CollectResponse
-	(*ReplicaCall)(nil),       // 18: chord.v1.ReplicaCall
-	(*ReplicaReply)(nil),      // 19: chord.v1.ReplicaReply
-	(*ReplicaBatch)(nil),      // 20: chord.v1.ReplicaBatch
-	(*ReplicaBatchReply)(nil), // 21: chord.v1.ReplicaBatchReply
-	(*Record)(nil),            // 22: chord.v1.Record
-	(*Version)(nil),           // 23: chord.v1.Version
-	(*Arc)(nil),               // 24: chord.v1.Arc
-	(*ItemError)(nil),         // 25: chord.v1.ItemError
+	(*Claim)(nil),             // 0: chord.v1.Claim
+	(*ApplyRequest)(nil),      // 1: chord.v1.ApplyRequest
+	(*ApplyResponse)(nil),     // 2: chord.v1.ApplyResponse
+	(*Want)(nil),              // 3: chord.v1.Want
+	(*FetchRequest)(nil),      // 4: chord.v1.FetchRequest
+	(*Found)(nil),             // 5: chord.v1.Found
+	(*FetchResponse)(nil),     // 6: chord.v1.FetchResponse
+	(*DigestRequest)(nil),     // 7: chord.v1.DigestRequest
+	(*Summary)(nil),           // 8: chord.v1.Summary
+	(*DigestResponse)(nil),    // 9: chord.v1.DigestResponse
+	(*OutlineRequest)(nil),    // 10: chord.v1.OutlineRequest
+	(*OutlineResponse)(nil),   // 11: chord.v1.OutlineResponse
+	(*NameRequest)(nil),       // 12: chord.v1.NameRequest
+	(*NameResponse)(nil),      // 13: chord.v1.NameResponse
+	(*ListRequest)(nil),       // 14: chord.v1.ListRequest
+	(*Entry)(nil),             // 15: chord.v1.Entry
+	(*ListResponse)(nil),      // 16: chord.v1.ListResponse
+	(*CollectRequest)(nil),    // 17: chord.v1.CollectRequest
+	(*CollectResponse)(nil),   // 18: chord.v1.CollectResponse
+	(*ReplicaCall)(nil),       // 19: chord.v1.ReplicaCall
+	(*ReplicaReply)(nil),      // 20: chord.v1.ReplicaReply
+	(*ReplicaBatch)(nil),      // 21: chord.v1.ReplicaBatch
+	(*ReplicaBatchReply)(nil), // 22: chord.v1.ReplicaBatchReply
+	(*Record)(nil),            // 23: chord.v1.Record
+	(*Version)(nil),           // 24: chord.v1.Version
+	(*Arc)(nil),               // 25: chord.v1.Arc
+	(*ItemError)(nil),         // 26: chord.v1.ItemError
 }
 var file_chord_v1_replica_proto_depIdxs = []int32{
-	22, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
-	23, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
-	23, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
-	2,  // 3: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
-	23, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
-	22, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
-	24, // 6: chord.v1.Found.owned:type_name -> chord.v1.Arc
-	4,  // 7: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
-	24, // 8: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
-	7,  // 9: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
-	24, // 10: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
-	24, // 11: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
-	14, // 12: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
-	24, // 13: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
-	23, // 14: chord.v1.Entry.version:type_name -> chord.v1.Version
-	14, // 15: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	14, // 16: chord.v1.CollectRequest.entries:type_name -> chord.v1.Entry
-	22, // 17: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
-	2,  // 18: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
-	23, // 19: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
-	4,  // 20: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
-	25, // 21: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
-	18, // 22: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
-	19, // 23: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
-	0,  // 24: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
-	3,  // 25: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
-	6,  // 26: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
-	9,  // 27: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
-	11, // 28: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
-	13, // 29: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
-	16, // 30: chord.v1.ReplicaService.Collect:input_type -> chord.v1.CollectRequest
-	20, // 31: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
-	1,  // 32: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
-	5,  // 33: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
-	8,  // 34: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
-	10, // 35: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
-	12, // 36: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
-	15, // 37: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
-	17, // 38: chord.v1.ReplicaService.Collect:output_type -> chord.v1.CollectResponse
-	21, // 39: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	23, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
+	0,  // 1: chord.v1.ApplyRequest.claims:type_name -> chord.v1.Claim
+	24, // 2: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
+	24, // 3: chord.v1.Want.have:type_name -> chord.v1.Version
+	3,  // 4: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
+	24, // 5: chord.v1.Found.version:type_name -> chord.v1.Version
+	23, // 6: chord.v1.Found.record:type_name -> chord.v1.Record
+	24, // 7: chord.v1.Found.given:type_name -> chord.v1.Version
+	25, // 8: chord.v1.Found.owned:type_name -> chord.v1.Arc
+	5,  // 9: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
+	25, // 10: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
+	0,  // 11: chord.v1.DigestRequest.claims:type_name -> chord.v1.Claim
+	8,  // 12: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
+	25, // 13: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
+	25, // 14: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
+	15, // 15: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
+	25, // 16: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
+	24, // 17: chord.v1.Entry.version:type_name -> chord.v1.Version
+	15, // 18: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
+	15, // 19: chord.v1.CollectRequest.entries:type_name -> chord.v1.Entry
+	23, // 20: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	3,  // 21: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	0,  // 22: chord.v1.ReplicaCall.claims:type_name -> chord.v1.Claim
+	24, // 23: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	5,  // 24: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
+	26, // 25: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
+	19, // 26: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
+	20, // 27: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
+	1,  // 28: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
+	4,  // 29: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
+	7,  // 30: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
+	10, // 31: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
+	12, // 32: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
+	14, // 33: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
+	17, // 34: chord.v1.ReplicaService.Collect:input_type -> chord.v1.CollectRequest
+	21, // 35: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
+	2,  // 36: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
+	6,  // 37: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
+	9,  // 38: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
+	11, // 39: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
+	13, // 40: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
+	16, // 41: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
+	18, // 42: chord.v1.ReplicaService.Collect:output_type -> chord.v1.CollectResponse
+	22, // 43: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
+	36, // [36:44] is the sub-list for method output_type
+	28, // [28:36] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_replica_proto_init() }
@@ -1333,7 +1457,7 @@ func file_chord_v1_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_replica_proto_rawDesc), len(file_chord_v1_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

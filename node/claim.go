@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// An owner decides about keys because it believes that they are its own. It may be wrong: it was stopped for a while, or cut off, and its successor has taken over. So an owner claims its arc
+// in what it tells replicas to store and to compare: since epoch so and so this node owns that arc. The epochs of a process grow with each change of an arc or its group of replicas,
+// and are above all that it has heard of (Lamport, CACM 1978). A replica keeps the newest claim to each part of the circle, and refuses what somebody else decides by an older one: of two nodes that both take
+// themselves for the owner, the later one keeps the other from acknowledging anything, as soon as it has reached as many replicas as that one would need. See
+// docs/decisions/0015-epochs.md.
+
+// Claim says that a node owns an arc, that which ends at it, since an epoch.
+type Claim struct {
+	Arc   ring.Arc
+	Epoch uint64
+}
+
+// errFenced is what an owner says until it has renewed its claim.
+var errFenced = fmt.Errorf("%w: the owner of the key has to find out whether it still is one", ErrSuperseded)
+
+// newer reports whether a claim by an owner takes precedence over one by another.
+func newer(epoch uint64, owner ring.ID, thanEpoch uint64, thanOwner ring.ID) bool {
+	return epoch > thanEpoch || epoch == thanEpoch && owner.Compare(thanOwner) > 0
+}
+
+func (s *snapshot) claim() Claim { return Claim{s.arc, s.epoch} }
+
+// heed takes in the claims of who wants something stored or compared. The error is a SupersededError if somebody else has a newer one to a part of one of the arcs.
+func (p *Process) heed(claims []Claim) error {
+	for _, c := range claims {
+		if p.claims.known(c) || mutantEpochUnchecked.on() {
+			continue
+		}
+		epoch := p.ownEpoch(c)
+		if epoch == 0 {
+			epoch = p.claims.take(c)
+		}
+		if epoch != 0 {
+			return &SupersededError{Epoch: epoch}
+		}
+	}
+	return nil
+}
+
+// ownEpoch returns the epoch of an own node that owns a part of what another claims, and since later; 0 if there is none.
+func (p *Process) ownEpoch(c Claim) uint64 {
+	for _, n := range p.nodes {
+		s := n.snap.Load()
+		if s.serving && n.self.ID != c.Arc.Through && newer(s.epoch, n.self.ID, c.Epoch, c.Arc.Through) && len(s.arc.Overlap(c.Arc)) > 0 {
+			return s.epoch
+		}
+	}
+	return 0
+}
+
+// epochAt returns the epoch of the newest claim to a place of the circle that the process knows of, its own among them; 0 if it knows of none.
+func (p *Process) epochAt(id ring.ID) uint64 {
+	epoch := p.claims.at(id)
+	if _, s := p.owner(id); s != nil {
+		epoch = max(epoch, s.epoch)
+	}
+	return epoch
+}
+
+// superseded takes in that somebody else has a newer claim to a part of what a node owned by a snapshot, unless that has changed since: until its claim is renewed, the node decides nothing.
+func (n *vnode) superseded(s *snapshot, epoch uint64) {
+	n.p.claims.observe(epoch)
+	if s.epoch == n.snap.Load().epoch && n.fenced.CompareAndSwap(false, true) {
+		n.p.rt.Go(func() { n.renew(n.p.ctx) })
+	}
+}
+
+// hearHeirs is the first step of writes. A process that was stopped does not know it, and its versions would be above those that another owner has given meanwhile. So a node that has not heard for some time from
+// the one that would have taken over, its heir, asks that one whether it has.
+func (b *batch) hearHeirs() {
+	var silent []*owned // one of each node
+	now := b.p.rt.Now().UnixNano()
+	for i := range b.ops {
+		o := &b.ops[i]
+		since := now - o.n.heardHeir.Load()
+		if (since < 0 || since >= int64(b.p.cfg.RingTimeout)) && !slices.ContainsFunc(silent, func(other *owned) bool { return other.n == o.n }) {
+			silent = append(silent, o)
+		}
+	}
+	if len(silent) == 0 || mutantEpochUnchecked.on() {
+		return
+	}
+	b.p.rt.Gather(len(silent), func(i int) error {
+		n, s := silent[i].n, silent[i].s
+		view, err := n.askHeir(b.p.ctx, s)
+		if err == nil && disputes(view, s) {
+			n.superseded(s, s.epoch)
+		}
+		return nil // who does not answer decides nothing either
+	}, nil, func(int, error) (enough bool) { return false })
+}
+
+// mayDecide returns an error if a node must not decide anything by a snapshot, as far as this process knows. What was settled in an epoch that is over may not be so any more.
+func (n *vnode) mayDecide(s *snapshot) error {
+	if n.fenced.Load() || n.snap.Load().epoch != s.epoch {
+		return errFenced
+	}
+	if c := s.claim(); !n.p.claims.known(c) {
+		err := n.p.heed([]Claim{c})
+		n.doubted(s, err)
+		return err
+	}
+	return nil
+}
+
+// heir returns the node that would own the arc of a snapshot if its process were gone; zero if there is none.
+func (s *snapshot) heir() ring.Ref {
+	for _, r := range s.view.Succs {
+		if r.Addr != s.view.Self.Addr {
+			return r
+		}
+	}
+	return ring.Ref{}
+}
+
+// disputes reports whether another node owns a part of the arc of a snapshot, as its view says.
+func disputes(view ring.View, s *snapshot) bool {
+	return !view.Self.IsZero() && len(view.Arc().Overlap(s.arc)) > 0
+}
+
+// askHeir returns the view of the heir, zero if there is none.
+func (n *vnode) askHeir(ctx context.Context, s *snapshot) (v ring.View, err error) {
+	heir, began := s.heir(), n.p.rt.Now()
+	if !heir.IsZero() {
+		err = n.p.callSoon(ctx, heir, func(ctx context.Context) error {
+			v, err = n.p.peers.Neighbors(ctx, heir)
+			return err
+		})
+	}
+	if err == nil {
+		n.hearHeir(v, began)
+	}
+	return v, err
+}
+
+// hearHeir takes in what the heir, if it is that, has answered to a call that began at a time.
+func (n *vnode) hearHeir(v ring.View, began time.Time) {
+	if s := n.snap.Load(); v.Self == s.heir() && !disputes(v, s) {
+		n.heardHeir.Store(began.UnixNano())
+	}
+}
+
+// doubted is superseded for an error of a call that was made as the owner. It reports whether that was the reason.
+func (n *vnode) doubted(s *snapshot, err error) bool {
+	var e *SupersededError
+	if !errors.As(err, &e) {
+		return false
+	}
+	n.superseded(s, e.Epoch)
+	return true
+}
+
+// renew claims the arc of a node anew when its heir says that it is the node's. Before that, what the node has decided by its old claim must have come to an end, or the new one would
+// let it pass.
+func (n *vnode) renew(ctx context.Context) {
+	const first = 10 * time.Millisecond
+	// Bound: the process's life. Either the heir gives way, or the ring closes over it; both are what stabilize works at.
+	for wait := first; ctx.Err() == nil; wait = min(2*wait, n.p.cfg.RingTimeout) {
+		if n.deciding.Load() == 0 {
+			s := n.snap.Load()
+			if !s.serving {
+				break
+			}
+			if view, err := n.askHeir(ctx, s); err == nil && !disputes(view, s) && n.reclaim(s) {
+				break
+			}
+			n.p.recheck(s.heir().Addr)
+		}
+		if n.p.rt.Sleep(ctx, n.p.jitter(wait)) != nil {
+			break
+		}
+	}
+	n.fenced.Store(false)
+	n.repairAfter(n.p.cfg.SettleDelay)
+}

@@ -1,0 +1,46 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/chordkv/chord/node"
+)
+
+// heeded is what a process has accepted from the owners of arcs: the last claim of each.
+type heeded struct {
+	by     *node.Process // it forgets them when it ends
+	claims []node.Claim
+}
+
+// heed checks that a process does not do what one owner says after it has heard that another owns a part of the arc since.
+func (c *Checker) heed(h *Host, claims []node.Claim) {
+	if !c.checks.Data {
+		return
+	}
+	k := &c.hosts[h.Number()].heeded
+	if k.by != h.Process() {
+		*k = heeded{by: h.Process()}
+	}
+	for _, claim := range claims {
+		owner := claim.Arc.Through
+		last := slices.IndexFunc(k.claims, func(other node.Claim) bool { return other.Arc.Through == owner })
+		epoch := claim.Epoch
+		if last >= 0 {
+			epoch = max(epoch, k.claims[last].Epoch) // what an owner said before it renewed its claim may come late
+		}
+		for _, other := range k.claims {
+			if other.Arc.Through != owner && other.Epoch > epoch && len(other.Arc.Overlap(claim.Arc)) > 0 {
+				c.report(CheckEpoch, fmt.Sprintf("%s does what %s says as the owner of %v since epoch %d, though it has heard that %s owns %v since %d",
+					addrOf(h.Number()), owner.Short(), claim.Arc, claim.Epoch, other.Arc.Through.Short(), other.Arc, other.Epoch), h.Number())
+				return
+			}
+		}
+		switch {
+		case last < 0:
+			k.claims = append(k.claims, claim)
+		case k.claims[last].Epoch < claim.Epoch:
+			k.claims[last] = claim
+		}
+	}
+}
