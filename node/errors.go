@@ -34,6 +34,8 @@ var (
 	ErrCondition = errors.New("condition not met")
 	// ErrInvalid: the request breaks a limit (key or value size) or makes no sense. Nothing was applied; repeating it will not help.
 	ErrInvalid = errors.New("invalid request")
+	// ErrTooManyWatches: as many prefixes are watched at this process as it bears. Try again later.
+	ErrTooManyWatches = errors.New("too many watches of prefixes")
 	// ErrClockSkew: a version lies too far in the future, because the clock of the process that gave it runs ahead, or that process knows that its clock is wrong. Nothing was
 	// applied there.
 	ErrClockSkew = errors.New("clocks too far apart")

@@ -126,11 +126,12 @@ func (p *Process) expire(ctx context.Context) {
 	before := p.rt.Now().Add(-p.cfg.MaxClockAhead).UnixMilli()
 	// Bound: the records of the store whose time is over.
 	for ctx.Err() == nil {
-		n, err := p.store.Expire(before, p.cfg.BatchRecords)
-		if n > 0 && p.events.Expired != nil {
-			p.events.Expired(n)
+		keys, err := p.store.Expire(before, p.cfg.BatchRecords)
+		p.stirExpired(keys)
+		if len(keys) > 0 && p.events.Expired != nil {
+			p.events.Expired(len(keys))
 		}
-		if err != nil || n < p.cfg.BatchRecords {
+		if err != nil || len(keys) < p.cfg.BatchRecords {
 			return
 		}
 	}

@@ -26,13 +26,18 @@ func (p *Process) takeTurn() turn { return turn{p.rt.Now(), p.pace.served.Load()
 func (p *Process) rest(ctx context.Context, t turn, bytes int) error {
 	now := p.rt.Now()
 	wait := p.pace.debt(now, bytes, p.cfg.RepairRate)
-	if p.pace.served.Load() != t.served {
-		wait = max(wait, min(now.Sub(t.began), p.cfg.RingTimeout))
-	}
-	if wait <= 0 {
+	if wait = max(wait, p.respite(t)); wait <= 0 {
 		return nil
 	}
 	return p.rt.Sleep(ctx, wait)
+}
+
+// respite returns how long to wait after a turn for the sake of clients: if some were served meanwhile, as long as it took.
+func (p *Process) respite(t turn) time.Duration {
+	if p.pace.served.Load() == t.served {
+		return 0
+	}
+	return min(p.rt.Now().Sub(t.began), p.cfg.RingTimeout)
 }
 
 // debt adds bytes to what has to be paid for, at a rate in bytes per second, and returns how long that will take; a rate of 0 costs nothing.

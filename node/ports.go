@@ -99,8 +99,8 @@ type Store interface {
 	// Drop removes the records whose version still is the given one. It returns how many it removed.
 	Drop(entries []Entry) (int, error)
 	// Expire makes tombstones of the records whose Expires lies before a time, in milliseconds since 1970: they lose their values and keep all else, the version
-	// too. It takes the oldest first, at most limit, and returns how many; fewer than limit means that there are no more. A crash may take that back.
-	Expire(before int64, limit int) (int, error)
+	// too. It takes the oldest first, at most limit, and returns their keys; fewer than limit means that there are no more. A crash may take that back.
+	Expire(before int64, limit int) (keys [][]byte, err error)
 	// Tombstones returns entries of tombstones with a version time below before, the oldest first, and of those with one time in ring order; behind
 	// the given one if that has a key; at most limit. Fewer than limit means that there are no more. What it returns is durable.
 	Tombstones(before uint64, behind Entry, limit int) ([]Entry, error)

@@ -36,22 +36,22 @@ func (p *Process) Watch(ctx context.Context, key []byte, after Version, tell fun
 }
 
 // dormant waits until something is stored under the key, or the process owns something else than before, or the value has expired, which is left for so long if that is not 0.
-// RepairInterval later it ends in any case, so that one who is cut off from its replicas finds out.
-func (p *Process) dormant(ctx context.Context, w *watch, left time.Duration) {
+// RepairInterval later it ends in any case, so that one who is cut off from its replicas finds out. It reports whether it was woken.
+func (p *Process) dormant(ctx context.Context, w *watch, left time.Duration) bool {
 	most := p.cfg.RepairInterval
 	if left > 0 {
 		most = min(most, left)
 	}
 	ctx, cancel := p.rt.WithTimeout(ctx, most)
 	defer cancel()
-	_ = p.rt.Await(ctx, func(wake func()) {
+	return p.rt.Await(ctx, func(wake func()) {
 		if !w.sleep(wake) {
 			wake()
 		}
-	})
+	}) == nil
 }
 
-// watches returns those who watch keys, made when the first one comes.
+// watches returns those who watch, made when the first one comes.
 func (p *Process) watches() *watches {
 	if w := p.watched.Load(); w != nil {
 		return w
@@ -77,13 +77,18 @@ func (p *Process) replace(records []Record, stored []Version) ([]bool, error) {
 // stir has those look who watch the keys of records.
 func (p *Process) stir(records []Record) {
 	if w := p.watched.Load(); w != nil {
-		for i := range records {
-			wakeAll(w.stir(string(records[i].Key)))
-		}
+		wakeAll(w.stir(len(records), func(i int) Entry { return Entry{Key: records[i].Key, Version: records[i].Version} }))
 	}
 }
 
-// stirAll has all look who watch, because what the process owns has changed.
+// stirExpired has those look who watch keys whose values were taken out.
+func (p *Process) stirExpired(keys [][]byte) {
+	if w := p.watched.Load(); w != nil {
+		wakeAll(w.stir(len(keys), func(i int) Entry { return Entry{Key: keys[i]} }))
+	}
+}
+
+// stirAll has all look who watch, because the neighbors of the process, and so what it owns, have changed.
 func (p *Process) stirAll() {
 	if w := p.watched.Load(); w != nil {
 		wakeAll(w.stirAll())

@@ -51,6 +51,7 @@ var errorTable = []struct {
 	{node.ErrConsistency, codes.Unavailable, "CONSISTENCY", false, false},
 	{node.ErrNoRoute, codes.Unavailable, "NO_ROUTE", true, false},
 	{node.ErrMinority, codes.Unavailable, "MINORITY", true, false},
+	{node.ErrTooManyWatches, codes.ResourceExhausted, "TOO_MANY_WATCHES", true, false},
 	{node.ErrClockSkew, codes.FailedPrecondition, "CLOCK_SKEW", false, false},
 	{node.ErrStoreFull, codes.ResourceExhausted, "STORE_FULL", false, false},
 	{node.ErrCorrupt, codes.DataLoss, "CORRUPT", false, false},

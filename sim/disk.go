@@ -172,9 +172,9 @@ func (h *Host) loseTail() {
 }
 
 // Expire implements node.Store. Nothing of it is to be taken back: whether the value is still there is no difference.
-func (d disk) Expire(before int64, limit int) (int, error) {
+func (d disk) Expire(before int64, limit int) ([][]byte, error) {
 	if d.h.mem == nil {
-		return 0, nil
+		return nil, nil
 	}
 	return d.h.mem.Expire(before, limit)
 }

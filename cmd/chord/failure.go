@@ -48,6 +48,7 @@ var rules = []rule{
 		"Most of the cluster is cut off from this process, or dead. Name one of the other part with --server, mend the network, or start new processes " +
 			"in place of those that are lost. --consistency one does without a quorum.", true,
 	},
+	{node.ErrTooManyWatches, cli.ExitUnavailable, "TOO_MANY_WATCHES", "End other watches, or try again later.", true},
 	{node.ErrClockSkew, cli.ExitOther, "CLOCK_SKEW", "The clock of a process is wrong: set it right (NTP).", true},
 	{node.ErrCorrupt, cli.ExitOther, "CORRUPT", "Repair replaces the record from another replica; try again in a minute.", true},
 	{node.ErrUnknown, cli.ExitUnknown, "OUTCOME_UNKNOWN", "", true},

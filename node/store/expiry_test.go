@@ -34,10 +34,10 @@ func TestExpire(t *testing.T) {
 		for _, step := range []struct {
 			before int64
 			limit  int
-			want   int
-		}{{10, 10, 0}, {math.MaxInt64, 1, 1}, {40, 10, 1}, {40, 10, 0}} {
-			if n, err := s.Expire(step.before, step.limit); n != step.want || err != nil {
-				t.Errorf("before %d, at most %d: %d, %v, want %d", step.before, step.limit, n, err, step.want)
+			want   string
+		}{{10, 10, "[]"}, {math.MaxInt64, 1, "[first]"}, {40, 10, "[counted]"}, {40, 10, "[]"}} {
+			if keys, err := s.Expire(step.before, step.limit); fmt.Sprintf("%s", keys) != step.want || err != nil {
+				t.Errorf("before %d, at most %d: %s, %v, want %s", step.before, step.limit, keys, err, step.want)
 			}
 		}
 		after, err := s.Digest([]ring.Arc{ring.FullArc()})
@@ -78,15 +78,15 @@ func TestExpireMany(t *testing.T) {
 		records = append(records, lease(fmt.Sprint("key-", i), "value", 1, int64(1+i)))
 	}
 	apply(t, s, records...)
-	if n, err := s.Expire(501, 333); n != 333 || err != nil {
-		t.Fatal(n, err)
+	if keys, err := s.Expire(501, 333); len(keys) != 333 || err != nil {
+		t.Fatal(len(keys), err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = openPebble(t, "records", opts)
-	if n, err := s.Expire(501, 333); n != 500-333 || err != nil {
-		t.Error(n, err)
+	if keys, err := s.Expire(501, 333); len(keys) != 500-333 || err != nil {
+		t.Error(len(keys), err)
 	}
 	if got := s.Stats(); got.Expiring != 500 || got.Tombstones != 500 || got.Records != 1000 {
 		t.Errorf("got %+v", got)
@@ -111,11 +111,11 @@ func TestExpireCorrupt(t *testing.T) {
 	if err := s.SetRaw(store.DiskKey([]byte("a")), spoilt); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Expire(11, 10); n != 2 || err != nil {
-		t.Error(n, err)
+	if keys, err := s.Expire(11, 10); len(keys) != 2 || err != nil {
+		t.Error(len(keys), err)
 	}
-	if n, err := s.Expire(11, 10); n != 0 || err != nil {
-		t.Error(n, err)
+	if keys, err := s.Expire(11, 10); len(keys) != 0 || err != nil {
+		t.Error(len(keys), err)
 	}
 	apply(t, s, lease("a", "v", 1, 10))
 	if err := indexError(s); err != nil {

@@ -100,12 +100,12 @@ func (m *Memory) Tombstones(before uint64, behind node.Entry, limit int) (entrie
 }
 
 // Expire implements node.Store.
-func (m *Memory) Expire(before int64, limit int) (n int, err error) {
+func (m *Memory) Expire(before int64, limit int) (keys [][]byte, err error) {
 	for _, s := range m.leased.Load().list(timed{}, uint64(max(before, 0)), limit) {
 		m.expire(s)
-		n++
+		keys = append(keys, s.key)
 	}
-	return n, nil
+	return keys, nil
 }
 
 func (m *Memory) expire(t timed) {

@@ -176,8 +176,8 @@ func compare(t *rapid.T, s node.Store, reopen func() node.Store) {
 		"expire": func(t *rapid.T) {
 			before, limit := rapid.Int64Range(-1, 5).Draw(t, "before"), rapid.IntRange(0, 4).Draw(t, "limit")
 			got, err := s.Expire(before, limit)
-			if want := m.expire(before, limit); err != nil || got != want {
-				t.Fatalf("made %d tombstones, %v, want %d", got, err, want)
+			if want := m.expire(before, limit); err != nil || len(got) != want {
+				t.Fatalf("made %d tombstones, %v, want %d", len(got), err, want)
 			}
 		},
 		"tombstones": func(t *rapid.T) {

@@ -13,20 +13,20 @@ import (
 )
 
 // Expire implements node.Store. Like Drop, it works on a disk that is full for Apply: it makes room.
-func (p *Pebble) Expire(before int64, limit int) (int, error) {
-	n, err := p.expire(before, limit)
+func (p *Pebble) Expire(before int64, limit int) ([][]byte, error) {
+	keys, err := p.expire(before, limit)
 	if err != nil {
-		return n, storeError("expire records", err)
+		return keys, storeError("expire records", err)
 	}
-	return n, nil
+	return keys, nil
 }
 
-func (p *Pebble) expire(before int64, limit int) (n int, err error) {
+func (p *Pebble) expire(before int64, limit int) (keys [][]byte, err error) {
 	if p.leased.Load() <= 0 || before <= 0 {
-		return 0, p.usable()
+		return nil, p.usable()
 	}
 	if err := errors.Join(p.usable(), p.space.admitDrop()); err != nil {
-		return 0, err
+		return nil, err
 	}
 	entries, err := p.leases(uint64(before), limit)
 	var changes []*change
@@ -37,10 +37,12 @@ func (p *Pebble) expire(before int64, limit int) (n int, err error) {
 		var c *change
 		if c, err = p.expireChunk(chunk); c != nil {
 			changes = append(changes, c)
-			n += len(chunk)
+			for _, entry := range chunk {
+				keys = append(keys, userKey(entry[indexOverhead:]))
+			}
 		}
 	}
-	return n, errors.Join(err, p.settleAll(changes))
+	return keys, errors.Join(err, p.settleAll(changes))
 }
 
 // leases returns entries of the index with a time below before, the oldest first.
