@@ -55,6 +55,8 @@ type fakeProcess struct {
 	lists    int // List calls
 	onList   func(calls int)
 	watch    func(m *chordv1.WatchRequest, stream grpc.ServerStreamingServer[chordv1.GetResponse]) error // nil: nobody may
+	streams  int                                                                                         // WatchPrefix calls under way
+	deaf     error                                                                                       // of WatchPrefix
 }
 
 // fakeOp is an operation as it came over the wire.

@@ -73,26 +73,33 @@ func (w *watcher) follow(ctx context.Context) error {
 	}
 	addr := trace.Owner.Self.Addr
 	w.report.attempt(addr)
-	s := w.c.servers.learn(addr)
-	if s == nil || !s.acquire() {
-		return unreachable(addr, "no free connection for this address", false)
-	}
-	defer s.release()
-	streamCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(w.c.ctx, cancel)()
-	err = w.receive(streamCtx, s)
-	if w.stopped == nil {
-		w.c.judgeServer(ctx, s, err)
+	err = w.c.listen(ctx, addr, func(ctx context.Context, conn *grpc.ClientConn) error { return w.receive(ctx, addr, conn) })
+	if w.stopped != nil {
+		return w.stopped
 	}
 	return err
 }
 
+// listen makes a call to the process at addr that has no deadline but ends with the client, and keeps book of whether the process works.
+func (c *Client) listen(ctx context.Context, addr string, call func(ctx context.Context, conn *grpc.ClientConn) error) error {
+	s := c.servers.learn(addr)
+	if s == nil || !s.acquire() {
+		return unreachable(addr, "no free connection for this address", false)
+	}
+	defer s.release()
+	callCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.ctx, cancel)()
+	err := call(callCtx, s.conn)
+	c.judgeServer(ctx, s, err)
+	return err
+}
+
 // receive opens the stream and hands over what comes.
-func (w *watcher) receive(ctx context.Context, s *server) error {
+func (w *watcher) receive(ctx context.Context, addr string, conn *grpc.ClientConn) error {
 	var to peer.Peer
-	failed := func(err error) error { return errorFromStatus(ctx, s.addr, err, to.Addr != nil) }
-	stream, err := chordv1.NewKVServiceClient(s.conn).Watch(ctx, &chordv1.WatchRequest{Key: w.key, After: versionToProto(w.after)}, grpc.Peer(&to))
+	failed := func(err error) error { return errorFromStatus(ctx, addr, err, to.Addr != nil) }
+	stream, err := chordv1.NewKVServiceClient(conn).Watch(ctx, &chordv1.WatchRequest{Key: w.key, After: versionToProto(w.after)}, grpc.Peer(&to))
 	if err != nil {
 		return failed(err)
 	}
@@ -105,7 +112,7 @@ func (w *watcher) receive(ctx context.Context, s *server) error {
 		if err != nil {
 			return failed(err)
 		}
-		r, err := getResult(s.addr, false, m)
+		r, err := getResult(addr, false, m)
 		if err != nil {
 			return err
 		}
@@ -114,7 +121,7 @@ func (w *watcher) receive(ctx context.Context, s *server) error {
 		}
 		w.after, w.lapsed = r.Version, r.Expired()
 		if w.stopped = w.fn(r); w.stopped != nil {
-			return w.stopped
+			return nil // the process has nothing to do with it
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
@@ -99,11 +101,31 @@ func (k kvService) Watch(m *chordv1.WatchRequest, stream chordv1.KVService_Watch
 	if err := k.s.checkOp(node.Op{Key: m.GetKey()}); err != nil {
 		return err
 	}
-	p, err := k.s.process()
+	if k.s.draining.Load() {
+		return node.ErrNotReady
+	}
+	return k.s.watch(stream, func(ctx context.Context, p Processor) error {
+		return p.Watch(ctx, m.GetKey(), versionFromProto(m.GetAfter()), func(r node.Result) error { return stream.Send(getToProto(r, true)) })
+	})
+}
+
+// WatchPrefix implements KVService. Not even when draining is it refused: nobody else can tell what is stored here.
+func (k kvService) WatchPrefix(m *chordv1.WatchPrefixRequest, stream chordv1.KVService_WatchPrefixServer) error {
+	if n, limit := len(m.GetPrefix()), k.s.local.Config.MaxKeyBytes; n > limit {
+		return invalid(badField("prefix", "%d bytes, want at most %d", n, limit))
+	}
+	return k.s.watch(stream, func(ctx context.Context, p Processor) error {
+		return p.WatchPrefix(ctx, m.GetPrefix(), func(told node.Stored) error { return stream.Send(storedToProto(told)) })
+	})
+}
+
+// watch runs a stream until the caller ends it, run returns, or the server stops.
+func (s *Server) watch(stream grpc.ServerStream, run func(ctx context.Context, p Processor) error) error {
+	p, err := s.process()
 	if err != nil {
 		return err
 	}
-	if k.s.draining.Load() || !p.Ready() {
+	if !p.Ready() {
 		return node.ErrNotReady
 	}
 	if err := stream.SendHeader(nil); err != nil {
@@ -113,12 +135,12 @@ func (k kvService) Watch(m *chordv1.WatchRequest, stream chordv1.KVService_Watch
 	defer cancel()
 	go func() {
 		select {
-		case <-k.s.stopping:
+		case <-s.stopping:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	err = p.Watch(ctx, m.GetKey(), versionFromProto(m.GetAfter()), func(r node.Result) error { return stream.Send(getToProto(r, true)) })
+	err = run(ctx, p)
 	if ctx.Err() != nil && stream.Context().Err() == nil {
 		return node.ErrNotReady // the server stops
 	}

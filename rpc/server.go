@@ -42,6 +42,7 @@ type Processor interface {
 	Serve(ctx context.Context, op node.Op) (node.Result, error)
 	ServeAll(ctx context.Context, ops []node.Op, answer func([]node.Answer))
 	Watch(ctx context.Context, key []byte, after node.Version, tell func(node.Result) error) error
+	WatchPrefix(ctx context.Context, prefix []byte, tell func(node.Stored) error) error
 	LookupBy(ctx context.Context, style node.Style, id ring.ID) (node.Lookup, error)
 	Repair(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
 	RepairStatus() node.RepairStatus

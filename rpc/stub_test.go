@@ -32,6 +32,7 @@ type stub struct {
 	do        func(ctx context.Context, op node.Op) (node.Result, error)
 	serve     func(ctx context.Context, op node.Op) (node.Result, error)
 	watch     func(ctx context.Context, key []byte, after node.Version, tell func(node.Result) error) error
+	prefixes  func(ctx context.Context, prefix []byte, tell func(node.Stored) error) error
 	lookup    func(style node.Style, id ring.ID) (node.Lookup, error)
 	repair    func(ctx context.Context, within ring.Arc, report func(node.Repaired)) error
 	status    node.Status
@@ -177,6 +178,15 @@ func (s *stub) Watch(ctx context.Context, key []byte, after node.Version, tell f
 		return ctx.Err()
 	}
 	return s.watch(ctx, key, after, tell)
+}
+
+// WatchPrefix tells what prefixes says until that returns an error, or ctx ends.
+func (s *stub) WatchPrefix(ctx context.Context, prefix []byte, tell func(node.Stored) error) error {
+	if s.prefixes == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.prefixes(ctx, prefix, tell)
 }
 
 func (s *stub) LookupBy(_ context.Context, style node.Style, id ring.ID) (node.Lookup, error) {

@@ -307,6 +307,110 @@ func (x *WatchRequest) GetAfter() *Version {
 	return nil
 }
 
+type WatchPrefixRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        []byte                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"` // none: all keys
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPrefixRequest) Reset() {
+	*x = WatchPrefixRequest{}
+	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPrefixRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPrefixRequest) ProtoMessage() {}
+
+func (x *WatchPrefixRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPrefixRequest.ProtoReflect.Descriptor instead.
+func (*WatchPrefixRequest) Descriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WatchPrefixRequest) GetPrefix() []byte {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+type WatchPrefixResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"` // one without a version: its value has expired
+	Listed        bool                   `protobuf:"varint,2,opt,name=listed,proto3" json:"listed,omitempty"`  // all was told that was stored when the stream began, or when it had to begin anew because the caller was slow
+	Around        []string               `protobuf:"bytes,3,rep,name=around,proto3" json:"around,omitempty"`   // addresses of this process and of all next to it: first of all, and when they are others than before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchPrefixResponse) Reset() {
+	*x = WatchPrefixResponse{}
+	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchPrefixResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchPrefixResponse) ProtoMessage() {}
+
+func (x *WatchPrefixResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchPrefixResponse.ProtoReflect.Descriptor instead.
+func (*WatchPrefixResponse) Descriptor() ([]byte, []int) {
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchPrefixResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *WatchPrefixResponse) GetListed() bool {
+	if x != nil {
+		return x.Listed
+	}
+	return false
+}
+
+func (x *WatchPrefixResponse) GetAround() []string {
+	if x != nil {
+		return x.Around
+	}
+	return nil
+}
+
 type GetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
@@ -323,7 +427,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	mi := &file_chord_v1_kv_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -335,7 +439,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[2]
+	mi := &file_chord_v1_kv_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -348,7 +452,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{2}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetResponse) GetFound() bool {
@@ -421,7 +525,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	mi := &file_chord_v1_kv_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +537,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[3]
+	mi := &file_chord_v1_kv_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +550,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PutRequest) GetKey() []byte {
@@ -504,7 +608,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[4]
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +620,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[4]
+	mi := &file_chord_v1_kv_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +633,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PutResponse) GetExisted() bool {
@@ -580,7 +684,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[5]
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +696,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[5]
+	mi := &file_chord_v1_kv_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +709,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeleteRequest) GetKey() []byte {
@@ -656,7 +760,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +772,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[6]
+	mi := &file_chord_v1_kv_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +785,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteResponse) GetExisted() bool {
@@ -740,7 +844,7 @@ type ChangeRequest struct {
 
 func (x *ChangeRequest) Reset() {
 	*x = ChangeRequest{}
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +856,7 @@ func (x *ChangeRequest) String() string {
 func (*ChangeRequest) ProtoMessage() {}
 
 func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[7]
+	mi := &file_chord_v1_kv_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +869,7 @@ func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ChangeRequest) GetKey() []byte {
@@ -874,7 +978,7 @@ type ChangeResponse struct {
 
 func (x *ChangeResponse) Reset() {
 	*x = ChangeResponse{}
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +990,7 @@ func (x *ChangeResponse) String() string {
 func (*ChangeResponse) ProtoMessage() {}
 
 func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[8]
+	mi := &file_chord_v1_kv_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1003,7 @@ func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
 func (*ChangeResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ChangeResponse) GetExisted() bool {
@@ -962,7 +1066,7 @@ type Served struct {
 
 func (x *Served) Reset() {
 	*x = Served{}
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1078,7 @@ func (x *Served) String() string {
 func (*Served) ProtoMessage() {}
 
 func (x *Served) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[9]
+	mi := &file_chord_v1_kv_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1091,7 @@ func (x *Served) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Served.ProtoReflect.Descriptor instead.
 func (*Served) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Served) GetOwner() *Ref {
@@ -1021,7 +1125,7 @@ type OpCall struct {
 
 func (x *OpCall) Reset() {
 	*x = OpCall{}
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1137,7 @@ func (x *OpCall) String() string {
 func (*OpCall) ProtoMessage() {}
 
 func (x *OpCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[10]
+	mi := &file_chord_v1_kv_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1150,7 @@ func (x *OpCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpCall.ProtoReflect.Descriptor instead.
 func (*OpCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OpCall) GetSeq() uint64 {
@@ -1151,7 +1255,7 @@ type OpReply struct {
 
 func (x *OpReply) Reset() {
 	*x = OpReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[11]
+	mi := &file_chord_v1_kv_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1267,7 @@ func (x *OpReply) String() string {
 func (*OpReply) ProtoMessage() {}
 
 func (x *OpReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[11]
+	mi := &file_chord_v1_kv_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1280,7 @@ func (x *OpReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpReply.ProtoReflect.Descriptor instead.
 func (*OpReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OpReply) GetSeq() uint64 {
@@ -1281,7 +1385,7 @@ type OpBatch struct {
 
 func (x *OpBatch) Reset() {
 	*x = OpBatch{}
-	mi := &file_chord_v1_kv_proto_msgTypes[12]
+	mi := &file_chord_v1_kv_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1397,7 @@ func (x *OpBatch) String() string {
 func (*OpBatch) ProtoMessage() {}
 
 func (x *OpBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[12]
+	mi := &file_chord_v1_kv_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1410,7 @@ func (x *OpBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatch.ProtoReflect.Descriptor instead.
 func (*OpBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OpBatch) GetCalls() []*OpCall {
@@ -1325,7 +1429,7 @@ type OpBatchReply struct {
 
 func (x *OpBatchReply) Reset() {
 	*x = OpBatchReply{}
-	mi := &file_chord_v1_kv_proto_msgTypes[13]
+	mi := &file_chord_v1_kv_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1441,7 @@ func (x *OpBatchReply) String() string {
 func (*OpBatchReply) ProtoMessage() {}
 
 func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_kv_proto_msgTypes[13]
+	mi := &file_chord_v1_kv_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1454,7 @@ func (x *OpBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBatchReply.ProtoReflect.Descriptor instead.
 func (*OpBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_kv_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_kv_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OpBatchReply) GetReplies() []*OpReply {
@@ -1364,7 +1468,7 @@ var File_chord_v1_kv_proto protoreflect.FileDescriptor
 
 const file_chord_v1_kv_proto_rawDesc = "" +
 	"\n" +
-	"\x11chord/v1/kv.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"q\n" +
+	"\x11chord/v1/kv.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\x1a\x16chord/v1/replica.proto\"q\n" +
 	"\n" +
 	"GetRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12%\n" +
@@ -1373,7 +1477,13 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x04bare\x18\x04 \x01(\bR\x04bare\"I\n" +
 	"\fWatchRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12'\n" +
-	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\"\xf3\x01\n" +
+	"\x05after\x18\x02 \x01(\v2\x11.chord.v1.VersionR\x05after\",\n" +
+	"\x12WatchPrefixRequest\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\fR\x06prefix\"p\n" +
+	"\x13WatchPrefixResponse\x12)\n" +
+	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\x12\x16\n" +
+	"\x06listed\x18\x02 \x01(\bR\x06listed\x12\x16\n" +
+	"\x06around\x18\x03 \x03(\tR\x06around\"\xf3\x01\n" +
 	"\vGetResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12+\n" +
@@ -1474,14 +1584,15 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x10CONDITION_ALWAYS\x10\x00\x12\x17\n" +
 	"\x13CONDITION_IF_ABSENT\x10\x01\x12\x18\n" +
 	"\x14CONDITION_IF_PRESENT\x10\x02\x12\x18\n" +
-	"\x14CONDITION_IF_VERSION\x10\x032\xdf\x02\n" +
+	"\x14CONDITION_IF_VERSION\x10\x032\xad\x03\n" +
 	"\tKVService\x122\n" +
 	"\x03Get\x12\x14.chord.v1.GetRequest\x1a\x15.chord.v1.GetResponse\x122\n" +
 	"\x03Put\x12\x14.chord.v1.PutRequest\x1a\x15.chord.v1.PutResponse\x12;\n" +
 	"\x06Delete\x12\x17.chord.v1.DeleteRequest\x1a\x18.chord.v1.DeleteResponse\x12;\n" +
 	"\x06Change\x12\x17.chord.v1.ChangeRequest\x1a\x18.chord.v1.ChangeResponse\x126\n" +
 	"\x05Batch\x12\x11.chord.v1.OpBatch\x1a\x16.chord.v1.OpBatchReply(\x010\x01\x128\n" +
-	"\x05Watch\x12\x16.chord.v1.WatchRequest\x1a\x15.chord.v1.GetResponse0\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
+	"\x05Watch\x12\x16.chord.v1.WatchRequest\x1a\x15.chord.v1.GetResponse0\x01\x12L\n" +
+	"\vWatchPrefix\x12\x1c.chord.v1.WatchPrefixRequest\x1a\x1d.chord.v1.WatchPrefixResponse0\x01B1Z/github.com/chordkv/chord/proto/chord/v1;chordv1b\x06proto3"
 
 var (
 	file_chord_v1_kv_proto_rawDescOnce sync.Once
@@ -1496,77 +1607,83 @@ func file_chord_v1_kv_proto_rawDescGZIP() []byte {
 }
 
 var file_chord_v1_kv_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_chord_v1_kv_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_chord_v1_kv_proto_goTypes = []any{
-	(Level)(0),             // 0: chord.v1.Level
-	(ChangeKind)(0),        // 1: chord.v1.ChangeKind
-	(Condition)(0),         // 2: chord.v1.Condition
-	(*GetRequest)(nil),     // 3: chord.v1.GetRequest
-	(*WatchRequest)(nil),   // 4: chord.v1.WatchRequest
-	(*GetResponse)(nil),    // 5: chord.v1.GetResponse
-	(*PutRequest)(nil),     // 6: chord.v1.PutRequest
-	(*PutResponse)(nil),    // 7: chord.v1.PutResponse
-	(*DeleteRequest)(nil),  // 8: chord.v1.DeleteRequest
-	(*DeleteResponse)(nil), // 9: chord.v1.DeleteResponse
-	(*ChangeRequest)(nil),  // 10: chord.v1.ChangeRequest
-	(*ChangeResponse)(nil), // 11: chord.v1.ChangeResponse
-	(*Served)(nil),         // 12: chord.v1.Served
-	(*OpCall)(nil),         // 13: chord.v1.OpCall
-	(*OpReply)(nil),        // 14: chord.v1.OpReply
-	(*OpBatch)(nil),        // 15: chord.v1.OpBatch
-	(*OpBatchReply)(nil),   // 16: chord.v1.OpBatchReply
-	(*Version)(nil),        // 17: chord.v1.Version
-	(*Ref)(nil),            // 18: chord.v1.Ref
-	(*Arc)(nil),            // 19: chord.v1.Arc
-	(*ItemError)(nil),      // 20: chord.v1.ItemError
+	(Level)(0),                  // 0: chord.v1.Level
+	(ChangeKind)(0),             // 1: chord.v1.ChangeKind
+	(Condition)(0),              // 2: chord.v1.Condition
+	(*GetRequest)(nil),          // 3: chord.v1.GetRequest
+	(*WatchRequest)(nil),        // 4: chord.v1.WatchRequest
+	(*WatchPrefixRequest)(nil),  // 5: chord.v1.WatchPrefixRequest
+	(*WatchPrefixResponse)(nil), // 6: chord.v1.WatchPrefixResponse
+	(*GetResponse)(nil),         // 7: chord.v1.GetResponse
+	(*PutRequest)(nil),          // 8: chord.v1.PutRequest
+	(*PutResponse)(nil),         // 9: chord.v1.PutResponse
+	(*DeleteRequest)(nil),       // 10: chord.v1.DeleteRequest
+	(*DeleteResponse)(nil),      // 11: chord.v1.DeleteResponse
+	(*ChangeRequest)(nil),       // 12: chord.v1.ChangeRequest
+	(*ChangeResponse)(nil),      // 13: chord.v1.ChangeResponse
+	(*Served)(nil),              // 14: chord.v1.Served
+	(*OpCall)(nil),              // 15: chord.v1.OpCall
+	(*OpReply)(nil),             // 16: chord.v1.OpReply
+	(*OpBatch)(nil),             // 17: chord.v1.OpBatch
+	(*OpBatchReply)(nil),        // 18: chord.v1.OpBatchReply
+	(*Version)(nil),             // 19: chord.v1.Version
+	(*Entry)(nil),               // 20: chord.v1.Entry
+	(*Ref)(nil),                 // 21: chord.v1.Ref
+	(*Arc)(nil),                 // 22: chord.v1.Arc
+	(*ItemError)(nil),           // 23: chord.v1.ItemError
 }
 var file_chord_v1_kv_proto_depIdxs = []int32{
 	0,  // 0: chord.v1.GetRequest.level:type_name -> chord.v1.Level
-	17, // 1: chord.v1.WatchRequest.after:type_name -> chord.v1.Version
-	17, // 2: chord.v1.GetResponse.version:type_name -> chord.v1.Version
-	12, // 3: chord.v1.GetResponse.served:type_name -> chord.v1.Served
-	0,  // 4: chord.v1.PutRequest.level:type_name -> chord.v1.Level
-	17, // 5: chord.v1.PutResponse.version:type_name -> chord.v1.Version
-	12, // 6: chord.v1.PutResponse.served:type_name -> chord.v1.Served
-	0,  // 7: chord.v1.DeleteRequest.level:type_name -> chord.v1.Level
-	17, // 8: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
-	12, // 9: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
-	0,  // 10: chord.v1.ChangeRequest.level:type_name -> chord.v1.Level
-	1,  // 11: chord.v1.ChangeRequest.kind:type_name -> chord.v1.ChangeKind
-	2,  // 12: chord.v1.ChangeRequest.condition:type_name -> chord.v1.Condition
-	17, // 13: chord.v1.ChangeRequest.version:type_name -> chord.v1.Version
-	17, // 14: chord.v1.ChangeResponse.version:type_name -> chord.v1.Version
-	12, // 15: chord.v1.ChangeResponse.served:type_name -> chord.v1.Served
-	18, // 16: chord.v1.Served.owner:type_name -> chord.v1.Ref
-	19, // 17: chord.v1.Served.arc:type_name -> chord.v1.Arc
-	3,  // 18: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
-	6,  // 19: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
-	8,  // 20: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
-	10, // 21: chord.v1.OpCall.change:type_name -> chord.v1.ChangeRequest
-	5,  // 22: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
-	7,  // 23: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
-	9,  // 24: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
-	20, // 25: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
-	11, // 26: chord.v1.OpReply.change:type_name -> chord.v1.ChangeResponse
-	13, // 27: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
-	14, // 28: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
-	3,  // 29: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
-	6,  // 30: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
-	8,  // 31: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
-	10, // 32: chord.v1.KVService.Change:input_type -> chord.v1.ChangeRequest
-	15, // 33: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
-	4,  // 34: chord.v1.KVService.Watch:input_type -> chord.v1.WatchRequest
-	5,  // 35: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
-	7,  // 36: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
-	9,  // 37: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
-	11, // 38: chord.v1.KVService.Change:output_type -> chord.v1.ChangeResponse
-	16, // 39: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
-	5,  // 40: chord.v1.KVService.Watch:output_type -> chord.v1.GetResponse
-	35, // [35:41] is the sub-list for method output_type
-	29, // [29:35] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	19, // 1: chord.v1.WatchRequest.after:type_name -> chord.v1.Version
+	20, // 2: chord.v1.WatchPrefixResponse.entries:type_name -> chord.v1.Entry
+	19, // 3: chord.v1.GetResponse.version:type_name -> chord.v1.Version
+	14, // 4: chord.v1.GetResponse.served:type_name -> chord.v1.Served
+	0,  // 5: chord.v1.PutRequest.level:type_name -> chord.v1.Level
+	19, // 6: chord.v1.PutResponse.version:type_name -> chord.v1.Version
+	14, // 7: chord.v1.PutResponse.served:type_name -> chord.v1.Served
+	0,  // 8: chord.v1.DeleteRequest.level:type_name -> chord.v1.Level
+	19, // 9: chord.v1.DeleteResponse.version:type_name -> chord.v1.Version
+	14, // 10: chord.v1.DeleteResponse.served:type_name -> chord.v1.Served
+	0,  // 11: chord.v1.ChangeRequest.level:type_name -> chord.v1.Level
+	1,  // 12: chord.v1.ChangeRequest.kind:type_name -> chord.v1.ChangeKind
+	2,  // 13: chord.v1.ChangeRequest.condition:type_name -> chord.v1.Condition
+	19, // 14: chord.v1.ChangeRequest.version:type_name -> chord.v1.Version
+	19, // 15: chord.v1.ChangeResponse.version:type_name -> chord.v1.Version
+	14, // 16: chord.v1.ChangeResponse.served:type_name -> chord.v1.Served
+	21, // 17: chord.v1.Served.owner:type_name -> chord.v1.Ref
+	22, // 18: chord.v1.Served.arc:type_name -> chord.v1.Arc
+	3,  // 19: chord.v1.OpCall.get:type_name -> chord.v1.GetRequest
+	8,  // 20: chord.v1.OpCall.put:type_name -> chord.v1.PutRequest
+	10, // 21: chord.v1.OpCall.delete:type_name -> chord.v1.DeleteRequest
+	12, // 22: chord.v1.OpCall.change:type_name -> chord.v1.ChangeRequest
+	7,  // 23: chord.v1.OpReply.get:type_name -> chord.v1.GetResponse
+	9,  // 24: chord.v1.OpReply.put:type_name -> chord.v1.PutResponse
+	11, // 25: chord.v1.OpReply.delete:type_name -> chord.v1.DeleteResponse
+	23, // 26: chord.v1.OpReply.error:type_name -> chord.v1.ItemError
+	13, // 27: chord.v1.OpReply.change:type_name -> chord.v1.ChangeResponse
+	15, // 28: chord.v1.OpBatch.calls:type_name -> chord.v1.OpCall
+	16, // 29: chord.v1.OpBatchReply.replies:type_name -> chord.v1.OpReply
+	3,  // 30: chord.v1.KVService.Get:input_type -> chord.v1.GetRequest
+	8,  // 31: chord.v1.KVService.Put:input_type -> chord.v1.PutRequest
+	10, // 32: chord.v1.KVService.Delete:input_type -> chord.v1.DeleteRequest
+	12, // 33: chord.v1.KVService.Change:input_type -> chord.v1.ChangeRequest
+	17, // 34: chord.v1.KVService.Batch:input_type -> chord.v1.OpBatch
+	4,  // 35: chord.v1.KVService.Watch:input_type -> chord.v1.WatchRequest
+	5,  // 36: chord.v1.KVService.WatchPrefix:input_type -> chord.v1.WatchPrefixRequest
+	7,  // 37: chord.v1.KVService.Get:output_type -> chord.v1.GetResponse
+	9,  // 38: chord.v1.KVService.Put:output_type -> chord.v1.PutResponse
+	11, // 39: chord.v1.KVService.Delete:output_type -> chord.v1.DeleteResponse
+	13, // 40: chord.v1.KVService.Change:output_type -> chord.v1.ChangeResponse
+	18, // 41: chord.v1.KVService.Batch:output_type -> chord.v1.OpBatchReply
+	7,  // 42: chord.v1.KVService.Watch:output_type -> chord.v1.GetResponse
+	6,  // 43: chord.v1.KVService.WatchPrefix:output_type -> chord.v1.WatchPrefixResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_kv_proto_init() }
@@ -1575,13 +1692,14 @@ func file_chord_v1_kv_proto_init() {
 		return
 	}
 	file_chord_v1_common_proto_init()
-	file_chord_v1_kv_proto_msgTypes[10].OneofWrappers = []any{
+	file_chord_v1_replica_proto_init()
+	file_chord_v1_kv_proto_msgTypes[12].OneofWrappers = []any{
 		(*OpCall_Get)(nil),
 		(*OpCall_Put)(nil),
 		(*OpCall_Delete)(nil),
 		(*OpCall_Change)(nil),
 	}
-	file_chord_v1_kv_proto_msgTypes[11].OneofWrappers = []any{
+	file_chord_v1_kv_proto_msgTypes[13].OneofWrappers = []any{
 		(*OpReply_Get)(nil),
 		(*OpReply_Put)(nil),
 		(*OpReply_Delete)(nil),
@@ -1594,7 +1712,7 @@ func file_chord_v1_kv_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_kv_proto_rawDesc), len(file_chord_v1_kv_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

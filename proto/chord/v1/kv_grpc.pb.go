@@ -19,12 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	KVService_Get_FullMethodName    = "/chord.v1.KVService/Get"
-	KVService_Put_FullMethodName    = "/chord.v1.KVService/Put"
-	KVService_Delete_FullMethodName = "/chord.v1.KVService/Delete"
-	KVService_Change_FullMethodName = "/chord.v1.KVService/Change"
-	KVService_Batch_FullMethodName  = "/chord.v1.KVService/Batch"
-	KVService_Watch_FullMethodName  = "/chord.v1.KVService/Watch"
+	KVService_Get_FullMethodName         = "/chord.v1.KVService/Get"
+	KVService_Put_FullMethodName         = "/chord.v1.KVService/Put"
+	KVService_Delete_FullMethodName      = "/chord.v1.KVService/Delete"
+	KVService_Change_FullMethodName      = "/chord.v1.KVService/Change"
+	KVService_Batch_FullMethodName       = "/chord.v1.KVService/Batch"
+	KVService_Watch_FullMethodName       = "/chord.v1.KVService/Watch"
+	KVService_WatchPrefix_FullMethodName = "/chord.v1.KVService/WatchPrefix"
 )
 
 // KVServiceClient is the client API for KVService service.
@@ -44,6 +45,9 @@ type KVServiceClient interface {
 	// Watch tells what a read of the key finds, by quorum: first if that is newer than the given version, then whenever it has become newer, until the caller ends it, the process
 	// stops, or the key is another's (NOT_OWNER). Of changes that follow each other closely only the last may be told. The headers of the stream say that it has begun.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetResponse], error)
+	// WatchPrefix tells of the keys with a prefix that this process has stored, whether it owns them or not: those that are there, and each under which something is
+	// stored afterwards, without the value. Whoever wants to hear of all such keys of the ring asks all processes, and reads what is new to him.
+	WatchPrefix(ctx context.Context, in *WatchPrefixRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPrefixResponse], error)
 }
 
 type kVServiceClient struct {
@@ -126,6 +130,25 @@ func (c *kVServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KVService_WatchClient = grpc.ServerStreamingClient[GetResponse]
 
+func (c *kVServiceClient) WatchPrefix(ctx context.Context, in *WatchPrefixRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPrefixResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &KVService_ServiceDesc.Streams[2], KVService_WatchPrefix_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchPrefixRequest, WatchPrefixResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KVService_WatchPrefixClient = grpc.ServerStreamingClient[WatchPrefixResponse]
+
 // KVServiceServer is the server API for KVService service.
 // All implementations must embed UnimplementedKVServiceServer
 // for forward compatibility.
@@ -143,6 +166,9 @@ type KVServiceServer interface {
 	// Watch tells what a read of the key finds, by quorum: first if that is newer than the given version, then whenever it has become newer, until the caller ends it, the process
 	// stops, or the key is another's (NOT_OWNER). Of changes that follow each other closely only the last may be told. The headers of the stream say that it has begun.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[GetResponse]) error
+	// WatchPrefix tells of the keys with a prefix that this process has stored, whether it owns them or not: those that are there, and each under which something is
+	// stored afterwards, without the value. Whoever wants to hear of all such keys of the ring asks all processes, and reads what is new to him.
+	WatchPrefix(*WatchPrefixRequest, grpc.ServerStreamingServer[WatchPrefixResponse]) error
 	mustEmbedUnimplementedKVServiceServer()
 }
 
@@ -170,6 +196,9 @@ func (UnimplementedKVServiceServer) Batch(grpc.BidiStreamingServer[OpBatch, OpBa
 }
 func (UnimplementedKVServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[GetResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedKVServiceServer) WatchPrefix(*WatchPrefixRequest, grpc.ServerStreamingServer[WatchPrefixResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchPrefix not implemented")
 }
 func (UnimplementedKVServiceServer) mustEmbedUnimplementedKVServiceServer() {}
 func (UnimplementedKVServiceServer) testEmbeddedByValue()                   {}
@@ -282,6 +311,17 @@ func _KVService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type KVService_WatchServer = grpc.ServerStreamingServer[GetResponse]
 
+func _KVService_WatchPrefix_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchPrefixRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(KVServiceServer).WatchPrefix(m, &grpc.GenericServerStream[WatchPrefixRequest, WatchPrefixResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type KVService_WatchPrefixServer = grpc.ServerStreamingServer[WatchPrefixResponse]
+
 // KVService_ServiceDesc is the grpc.ServiceDesc for KVService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -316,6 +356,11 @@ var KVService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _KVService_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchPrefix",
+			Handler:       _KVService_WatchPrefix_Handler,
 			ServerStreams: true,
 		},
 	},
