@@ -22,6 +22,7 @@ import (
 type client interface {
 	Do(ctx context.Context, op node.Op) (node.Result, error)
 	Watch(ctx context.Context, key []byte, after node.Version, fn func(node.Result) error) error
+	WatchPrefix(ctx context.Context, prefix []byte, opts rpc.PrefixOptions, fn func(key []byte, r node.Result) error) error
 	Hello(ctx context.Context) (rpc.Hello, error)
 	Lookup(ctx context.Context, id ring.ID, visit func(rpc.Hop)) (rpc.Trace, error)
 	Ring(ctx context.Context, progress func(asked, known int)) ([]rpc.Member, error)

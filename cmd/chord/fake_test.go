@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +161,33 @@ func (f *fakeRing) Watch(_ context.Context, key []byte, after node.Version, fn f
 	}
 	return &rpc.OpError{
 		Op: fmt.Sprintf("watch %q", key), Attempted: []string{"127.0.0.1:7400"}, Attempts: 3, Elapsed: 31 * time.Second, Retryable: true, Err: node.ErrUnreachable,
+	}
+}
+
+// WatchPrefix tells what is there, unless only changes are asked for, then that the first key has been deleted, and then finds too few processes.
+func (f *fakeRing) WatchPrefix(_ context.Context, prefix []byte, opts rpc.PrefixOptions, fn func(key []byte, r node.Result) error) error {
+	f.mu.Lock()
+	keys := slices.Sorted(maps.Keys(f.records))
+	f.mu.Unlock()
+	keys = slices.DeleteFunc(keys, func(key string) bool { return !strings.HasPrefix(key, string(prefix)) || !opts.Only([]byte(key)) })
+	for _, key := range keys {
+		r := f.records[key]
+		if opts.Changes {
+			break
+		}
+		if err := fn(r.Key, node.Result{Found: true, Value: r.Value, Version: r.Version, Manifest: r.Manifest}); err != nil {
+			return err
+		}
+	}
+	opts.Begun(5)
+	if len(keys) > 0 {
+		r := f.records[keys[0]]
+		if err := fn(r.Key, node.Result{Version: node.Version{Time: r.Version.Time + 1<<16, Origin: 0xab}}); err != nil {
+			return err
+		}
+	}
+	return &rpc.OpError{
+		Op: fmt.Sprintf("watch prefix %q", prefix), Attempted: []string{"127.0.0.1:7400"}, Attempts: 3, Elapsed: 31 * time.Second, Retryable: true, Err: node.ErrUnreachable,
 	}
 }
 
