@@ -18,7 +18,7 @@ type PrefixOptions struct {
 	Changes bool                  // do not tell what the keys have at first
 	Begun   func(processes int)   // called once, when what the keys had at first has been told, or looked at
 	Only    func(key []byte) bool // keys that are wanted; all
-	Keys    int                   // of which is remembered what was told, the ones told last; 2^20, which take some 100 MB
+	Keys    int                   // of which is remembered what was told, the ones told last; 2^20, which take some 130 MB
 }
 
 const (

@@ -52,7 +52,7 @@ With --prefix, KEY is what the keys begin with; all keys of the ring begin with 
 stands the key. First come the keys that have a value, in no order; then standard error says that all
 these were printed, and changes follow, of each key in the order of its versions. That a value has
 expired is printed some seconds later. Processes may join, leave and die meanwhile. The versions of the
-million keys printed last are remembered, with some 100 MB; of more, a line may come again.`,
+million keys printed last are remembered, with some 130 MB; of more, a line may come again.`,
 		Example: `  chord watch hello
   chord watch jobs --changes -o json | while read -r line; do ...; done
   chord watch leader --changes --count 1
