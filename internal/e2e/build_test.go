@@ -15,6 +15,17 @@ import (
 	"time"
 )
 
+// long says that the tests of which the usual form is a sample run in full, for minutes: CHORD_LONG=1.
+var long = os.Getenv("CHORD_LONG") != ""
+
+// patience is how long to wait for something that takes so long at most in the usual form of a test.
+func patience(d time.Duration) time.Duration {
+	if long {
+		d *= 10
+	}
+	return d
+}
+
 // binDir is where the binaries under test are, once build has made them.
 var binDir string
 
@@ -76,7 +87,7 @@ func chord(t *testing.T, args ...string) output {
 // chordWithin is chord where a command runs its arguments: see chordd.within.
 func chordWithin(t *testing.T, within []string, args ...string) output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience(2*time.Minute))
 	defer cancel()
 	command := slices.Concat(within, []string{filepath.Join(binDir, "chord")}, args)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -105,6 +116,7 @@ func mustChord(t *testing.T, args ...string) string {
 func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
 	t.Helper()
 	start := time.Now()
+	limit = patience(limit)
 	for {
 		err := check()
 		if err == nil {

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestRestartOfOneOfFive has one of five processes restart, after SIGTERM and after SIGKILL, while a thousandth more is written. What reaches its disk when it is back
+// is what it missed: less than 2 % of what it holds. The others make the copies that are missing at once, each once, and nothing else is moved.
+// In full: a million keys, and restarts that take 5 s and a minute.
+func TestRestartOfOneOfFive(t *testing.T) {
+	needPrograms(t)
+	keys, absences := 20_000, []time.Duration{0}
+	if long {
+		keys, absences = 1_000_000, []time.Duration{0, 5 * time.Second, time.Minute}
+	}
+	ring := startRing(t, 5)
+	want := numbered("key", keys)
+	importAll(t, ring[0], want)
+	waitSettled(t, ring...)
+	waitRecords(t, ring, replicas*len(want))
+	terminate := func(d *chordd) {
+		if code := d.terminate(20 * time.Second); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	for _, absence := range absences {
+		for _, r := range []restart{{signal: "SIGTERM", stop: terminate}, {signal: "SIGKILL", stop: (*chordd).kill}} {
+			t.Run(fmt.Sprintf("%s for %v", r.signal, absence), func(t *testing.T) {
+				r.absence, r.missed = absence, numbered(t.Name(), keys/1000)
+				maps.Copy(want, r.missed)
+				r.check(t, ring, ring[1+rand.IntN(len(ring)-1)], len(want))
+			})
+		}
+	}
+	checkExport(t, ring[0], want)
+}
+
+// restart is a way for a process to be away for a while.
+type restart struct {
+	signal  string
+	stop    func(*chordd)
+	absence time.Duration
+	missed  map[string]string // what is written meanwhile
+}
+
+// check restarts a process of a ring that has so many keys in the end.
+func (r *restart) check(t *testing.T, ring []*chordd, d *chordd, keys int) {
+	before := figuresOf(t, ring)
+	r.stop(d)
+	time.Sleep(r.absence)
+	importAll(t, ring[0], r.missed)
+	absent := figuresOf(t, ring)
+	d.start("--join", ring[0].listen)
+	waitReady(t, ring...)
+	waitSettled(t, ring...)
+	waitRecords(t, ring, replicas*keys)
+	after := figuresOf(t, ring)
+
+	const each = len("key-0000000") + len("value 0000000") + 64 // bytes of a record as repair counts them
+	holds := before[d]["chord_store_records"] * float64(each)
+	moved := func(f figures) float64 {
+		return f["chord_repair_sent_bytes_total"] + f["chord_repair_received_bytes_total"]
+	}
+	share := func(bytes float64) string { return fmt.Sprintf("%.0f bytes (%.2f %%)", bytes, 100*bytes/holds) }
+	all := moved(after[d])
+	for _, o := range ring {
+		if o != d {
+			all += moved(after[o]) - moved(before[o])
+			t.Logf("%s moved %s while %s was away, %s since", o.name, share(moved(absent[o])-moved(before[o])), d.name, share(moved(after[o])-moved(absent[o])))
+		}
+	}
+	disk := after[d]["chord_store_log_input_bytes_total"]
+	t.Logf("%s, which holds %.0f bytes, wrote %s to its log since; all together moved %s", d.name, holds, share(disk), share(all))
+	if disk > holds/50 {
+		t.Errorf("%s wrote %s, want at most 2 %%", d.name, share(disk))
+	}
+	if all > holds*1.05 {
+		t.Errorf("%s were moved, want one copy of what %s holds at most", share(all), d.name)
+	}
+}
+
+// numbered returns n keys with values.
+func numbered(name string, n int) map[string]string {
+	pairs := make(map[string]string, n)
+	for i := range n {
+		pairs[fmt.Sprintf("%s-%07d", name, i)] = fmt.Sprintf("value %07d", i)
+	}
+	return pairs
+}
