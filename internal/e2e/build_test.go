@@ -87,7 +87,16 @@ func chord(t *testing.T, args ...string) output {
 // chordWithin is chord where a command runs its arguments: see chordd.within.
 func chordWithin(t *testing.T, within []string, args ...string) output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience(2*time.Minute))
+	out, err := tryChord(t.Context(), within, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tryChord is chordWithin for any goroutine. It fails if the command does not end in time or cannot be run.
+func tryChord(ctx context.Context, within []string, args ...string) (output, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience(2*time.Minute))
 	defer cancel()
 	command := slices.Concat(within, []string{filepath.Join(binDir, "chord")}, args)
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
@@ -97,9 +106,9 @@ func chordWithin(t *testing.T, within []string, args ...string) output {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		t.Fatalf("chord %s: %v (%v)\n%s", strings.Join(args, " "), err, ctx.Err(), stderr.String())
+		return output{}, fmt.Errorf("chord %s: %w (%v)\n%s", strings.Join(args, " "), err, ctx.Err(), stderr.String())
 	}
-	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}, nil
 }
 
 // mustChord is chord for a command that has to succeed.

@@ -27,7 +27,8 @@ type workload struct {
 	name    string
 	seed    uint64
 	clients []*worker
-	stop    func() // returns when all have ended
+	stop    func()       // returns when all have ended
+	quiet   sync.RWMutex // an operation holds it for reading: who locks it has them all wait
 
 	done   atomic.Int64 // operations that were acknowledged
 	failed atomic.Int64 // others
@@ -114,7 +115,9 @@ func startWorkload(t *testing.T, seed uint64, servers []*chordd, dial func(i int
 		w.clients = append(w.clients, c)
 		tasks.Go(func() {
 			for ctx.Err() == nil {
+				w.quiet.RLock()
 				c.step()
+				w.quiet.RUnlock()
 				time.Sleep(time.Duration(c.rng.IntN(10)) * time.Millisecond)
 			}
 		})
