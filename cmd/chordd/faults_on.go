@@ -21,11 +21,13 @@ import (
 //	clock 1h    how far ahead the clock is
 //	slow 200ms  how much longer a sync takes
 //	sync 10     every tenth sync fails; likewise write, read
+//	crash 10    the process dies at the tenth crash point
 const faultsVariable = "FAULTS_OF_CHORDD"
 
 type faults struct {
 	clock, slow       atomic.Int64 // time.Duration
 	sync, write, read everyNth
+	crash             everyNth
 }
 
 // everyNth fails at every n-th call; at none if n is 0.
@@ -60,7 +62,7 @@ func (f *faults) load(path string) {
 		what, how, _ := strings.Cut(strings.TrimSpace(line), " ")
 		said[what] = how
 	}
-	for what, to := range map[string]*atomic.Int64{"clock": &f.clock, "slow": &f.slow, "sync": &f.sync.n, "write": &f.write.n, "read": &f.read.n} {
+	for what, to := range map[string]*atomic.Int64{"clock": &f.clock, "slow": &f.slow, "sync": &f.sync.n, "write": &f.write.n, "read": &f.read.n, "crash": &f.crash.n} {
 		n := int64(0)
 		if d, err := time.ParseDuration(said[what]); err == nil {
 			n = int64(d)

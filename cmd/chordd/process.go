@@ -151,7 +151,7 @@ func (p *process) wire(identity node.Identity) (err error) {
 	p.peers = rpc.NewPeers(p.local, rpc.WithPeerMetrics(metrics), rpc.WithConnectionLost(p.connectionLost))
 	events := nodeEvents(p.log, newNodeMetrics(registry), p.neighborsChanged)
 	events.Stale = p.fail
-	p.core, err = node.New(p.local.Config, identity, p.local.Addr, p.peers, runtime, p.records, events)
+	p.core, err = node.New(p.local.Config, identity, p.local.Addr, faultyPeers(p.peers), runtime, faultyStore(p.records), events)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,6 +33,7 @@ var faults = []nemesis{
 	{name: "failed syncs", exact: true, strike: func(e *engagement) { failing(e, "sync", 20) }},
 	{name: "failed writes", exact: true, strike: func(e *engagement) { failing(e, "write", 50) }},
 	{name: "failed reads", exact: true, strike: failedReads},
+	{name: "crash at a step of a hand-over", args: []string{"--leave-on-stop"}, exact: true, strike: crashAtSteps},
 }
 
 // TestNemesesOfTheMachine is TestNemeses for clocks that jump by an hour and disks that are slow or fail.
@@ -52,7 +54,7 @@ func TestNemesesOfTheMachine(t *testing.T) {
 				n.attack(t, seed+run, func() []*chordd {
 					ring := make([]*chordd, 5)
 					for i := range ring {
-						ring[i] = newChordd(t, fmt.Sprint("process ", i), "--vnodes", "2")
+						ring[i] = newChordd(t, fmt.Sprint("process ", i), append([]string{"--vnodes", "2"}, n.args...)...)
 						ring[i].program, ring[i].faults = program, filepath.Join(t.TempDir(), "faults")
 					}
 					startAll(t, ring)
@@ -127,5 +129,43 @@ func failedReads(e *engagement) {
 		if !d.running() {
 			e.back(d)
 		}
+	}
+}
+
+// crashAtSteps has a process die at some step of handing its records over, one that is new while it gets its share, and one that gives it.
+func crashAtSteps(e *engagement) {
+	e.work.fill(e.T, 1000)
+	for _, steps := range []int{10, 100} {
+		d := e.ring[1+e.rng.IntN(len(e.ring)-1)]
+		step := 1 + e.rng.IntN(steps)
+		d.suffer(fmt.Sprint("crash ", step))
+		_ = d.cmd.Process.Signal(syscall.SIGTERM) // fails if it has died already
+		e.Logf("%s left, or died at step %d: exit code %d", d.name, step, d.wait(20*time.Second))
+		d.suffer()
+		e.back(d)
+	}
+	n := e.newcomer()
+	n.program, n.faults = e.ring[0].program, filepath.Join(e.TempDir(), "faults")
+	d := e.any()
+	for d == e.ring[0] { // through which the other joins
+		d = e.any()
+	}
+	for _, of := range []*chordd{n, d} {
+		step := 1 + e.rng.IntN(30)
+		of.suffer(fmt.Sprint("crash ", step))
+		e.Logf("%s dies at step %d", of.name, step)
+	}
+	n.start("--join", e.ring[0].listen)
+	time.Sleep(e.between(2*time.Second, 4*time.Second))
+	e.ring = append(e.ring, n)
+	for _, of := range []*chordd{n, d} {
+		of.suffer()
+		e.Logf("%s runs: %v", of.name, of.running())
+		eventually(e.T, 20*time.Second, of.name+" is back", func() error {
+			if !of.running() {
+				of.start(e.join(of)...)
+			}
+			return of.ready()
+		})
 	}
 }
