@@ -118,7 +118,7 @@ func startWorkload(t *testing.T, seed uint64, servers []*chordd, dial func(i int
 				w.quiet.RLock()
 				c.step()
 				w.quiet.RUnlock()
-				time.Sleep(time.Duration(c.rng.IntN(10)) * time.Millisecond)
+				time.Sleep(patience(time.Duration(c.rng.IntN(10)) * time.Millisecond))
 			}
 		})
 	}
