@@ -206,9 +206,19 @@ func (f footprint) String() string {
 // roomOfStore is what a store may take for its cache and its memtables, in MiB: they fill slowly.
 const roomOfStore = 64 + 4*32
 
+// room returns how much more live heap, and resident memory, a process may have because its store fills. With the race detector the store is in the heap, and
+// what is touched has a shadow of eight times its size.
+func room() (heap, memory int) {
+	if long {
+		return roomOfStore, 9 * roomOfStore
+	}
+	return 0, roomOfStore
+}
+
 // exceeds returns an error if a footprint is more than it was.
 func (f footprint) exceeds(was footprint) error {
-	if f.goroutines > was.goroutines+10 || f.files > was.files+10 || f.heap > was.heap+was.heap/4+8 || f.memory > was.memory+was.memory/4+roomOfStore {
+	heap, memory := room()
+	if f.goroutines > was.goroutines+10 || f.files > was.files+10 || f.heap > was.heap+was.heap/4+8+heap || f.memory > was.memory+was.memory/4+memory {
 		return fmt.Errorf("%v, want no more than %v, about\n%s", f, was, f.stacks)
 	}
 	return nil
