@@ -61,9 +61,9 @@ settle() {
   done
 }
 
-# bench FILE measures gets and puts, half of each. It fails only if an operation does.
+# bench FILE measures gets and puts, half of each. How many failed is in the file; if all did, there is none.
 bench() {
-  chord bench mixed --preload=false --keys "$keys" --size "$size" --rate "$rate" --warmup 1s --duration "${duration}s" --server "$(address 0),$(address 1)" -o json >"$1"
+  chord bench mixed --preload=false --keys "$keys" --size "$size" --rate "$rate" --warmup 1s --duration "${duration}s" --server "$(address 0),$(address 1)" -o json >"$1" || [ -s "$1" ]
 }
 
 # figure OPERATION PERCENTILE FILE prints a latency in milliseconds.
@@ -71,7 +71,8 @@ figure() { tr -d ' \n' <"$3" | sed -E "s/.*\"$1\":\{\"count\":[0-9]+,\"latency_n
 
 # row ROUND WHAT FILE MOVED BUSY
 row() {
-  printf '%5d %-9s %9s %9s %9s %9s %10s %6s\n' "$1" "$2" "$(figure get p50 "$3")" "$(figure get p99 "$3")" "$(figure put p50 "$3")" "$(figure put p99 "$3")" "$4" "$5"
+  printf '%5d %-9s %9s %9s %9s %9s %7d %9d %5s\n' "$1" "$2" "$(figure get p50 "$3")" "$(figure get p99 "$3")" "$(figure put p50 "$3")" "$(figure put p99 "$3")" \
+    "$(tr -d ' \n' <"$3" | grep -oE '"failed":[0-9]+' | grep -oE '[0-9]+')" "$4" "$5"
 }
 
 start 0 -
@@ -81,7 +82,7 @@ chord bench get --keys "$keys" --size "$size" --clients 128 --warmup 0s --durati
 settle
 
 moved=(chord_repair_sent_bytes_total chord_repair_received_bytes_total)
-printf '%5s %-9s %9s %9s %9s %9s %10s %6s\n' round repair 'get p50' 'get p99' 'put p50' 'put p99' 'MB moved' 'busy'
+printf '%5s %-9s %9s %9s %9s %9s %7s %9s %5s\n' round repair 'get p50' 'get p99' 'put p50' 'put p99' failed 'MB moved' busy
 for round in $(seq "$rounds"); do
   bench "$dir/quiet$round.json"
   row "$round" none "$dir/quiet$round.json" 0 0%
