@@ -78,7 +78,7 @@ row() {
 start 0 -
 for i in 1 2 3 4; do start "$i" 0; done
 echo "$keys keys of $size bytes, $rate operations/s"
-chord bench get --keys "$keys" --size "$size" --clients 128 --warmup 0s --duration 1s --server "$(address 0),$(address 1)" >/dev/null
+chord bench get --keys "$keys" --size "$size" --clients 32 --warmup 0s --duration 1s --server "$(address 0),$(address 1)" >/dev/null
 settle
 
 moved=(chord_repair_sent_bytes_total chord_repair_received_bytes_total)
