@@ -32,8 +32,8 @@ type crashingPeers struct{ node.Peers }
 
 func faultyPeers(p node.Peers) node.Peers { return crashingPeers{p} }
 
-func (p crashingPeers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc) ([]node.Summary, error) {
-	return between(func() ([]node.Summary, error) { return p.Peers.Digest(ctx, to, arcs) })
+func (p crashingPeers) Digest(ctx context.Context, to ring.Ref, arcs []ring.Arc, claims []node.Claim) ([]node.Summary, error) {
+	return between(func() ([]node.Summary, error) { return p.Peers.Digest(ctx, to, arcs, claims) })
 }
 
 func (p crashingPeers) Outline(ctx context.Context, to ring.Ref, arcs []ring.Arc, detail node.Detail) ([]node.Outline, error) {
