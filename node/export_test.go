@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -22,3 +23,11 @@ func (p *Process) PrefixWatches() (watches, untold int) {
 	}
 	return len(w.prefixes), untold
 }
+
+// CoordinateAt returns a place on the first axis, in time of round trip.
+func CoordinateAt(x time.Duration, share float64) Coordinate {
+	return position{x: float64(x) / float64(coordinateUnit), err: share}.coordinate()
+}
+
+// NewSighting returns where a process is said to be.
+func NewSighting(addr string, at Coordinate) Sighting { return newSighting(addr, at) }

@@ -138,8 +138,14 @@ func (p *Process) HearAlive(ctx context.Context, nodes []ring.Ref) {
 }
 
 // HearRoundTrip takes in how long a probe of the process at an address, or something else as small that does not come this way, took there and back: as if it were a call of this
-// process that was answered.
-func (p *Process) HearRoundTrip(addr string, rtt time.Duration) { p.trips.glimpse(addr, rtt) }
+// process that was answered. at is the place that the other says it has, zero if it says none.
+func (p *Process) HearRoundTrip(addr string, rtt time.Duration, at Coordinate) {
+	p.trips.glimpse(addr, rtt)
+	if !at.IsZero() {
+		p.memory.move(rtt, at, peerHash(p.addr)^peerHash(addr))
+		p.places.see(newSighting(addr, at))
+	}
+}
 
 // closer returns those of the given nodes that lie next to n, between its predecessor and itself and between itself and its successor; zero
 // where there is none.

@@ -198,7 +198,7 @@ func TestNearReadAmongTheSilent(t *testing.T) {
 		c.hearAll()
 		asker, group := c.stranger("k"), c.group("k")
 		for _, p := range group {
-			asker.HearRoundTrip(p.addr, delay)
+			asker.HearRoundTrip(p.addr, delay, 0)
 		}
 		for i, p := range group[1:] {
 			c.setFault(p.addr, errSilent)
@@ -214,6 +214,48 @@ func TestNearReadAmongTheSilent(t *testing.T) {
 		c.setFault(group[0].addr, errSilent)
 		if r, took, _ := c.read(asker, "k", node.LevelOne); string(r.Value) != "v" || took > 3*delay+cfg.HedgeDelay {
 			c.t.Errorf("get at one while the owner is silent: %q after %v", r.Value, took)
+		}
+	})
+}
+
+// TestNearReadByCoordinates: of replicas that were never measured, the one that is nearest by what others say of where they are is asked first; what cannot be said with some
+// certainty does not count, nor does a coordinate against what was measured.
+func TestNearReadByCoordinates(t *testing.T) {
+	inCluster(t, 6, quiet(), func(c *cluster) {
+		procs := c.bootstrap(7, 1)
+		c.put(procs[0], "k", "v")
+		time.Sleep(10 * time.Second)
+		c.hearAll()
+		asker, group := c.stranger("k"), c.group("k")
+		sight := func(near, far node.Coordinate) {
+			sightings := []node.Sighting{node.NewSighting(group[2].addr, near)}
+			for _, p := range group[:2] {
+				sightings = append(sightings, node.NewSighting(p.addr, far))
+			}
+			asker.HearSightings(sightings)
+		}
+		first := func() (last bool) { // whether the last of the group is asked before the others
+			for _, p := range group[:2] {
+				c.setFault(p.addr, errSilent)
+				defer c.setFault(p.addr, nil)
+			}
+			_, took, _ := c.read(asker, "k", node.LevelOne)
+			return took <= delay
+		}
+		sight(node.CoordinateAt(0, 0.9), node.CoordinateAt(time.Second, 0.9))
+		for range 100 {
+			asker.HearRoundTrip("somebody", time.Millisecond, node.CoordinateAt(0, 0.1))
+		}
+		if got := asker.Coordinate(); got.Error() > 0.2 || got.RoundTrip(node.CoordinateAt(0, 0.1)) > 2*time.Millisecond {
+			t.Fatalf("the asker is at %#x, with an error of %v", uint64(got), got.Error())
+		}
+		if first() {
+			t.Error("a coordinate that may be all wrong was trusted")
+		}
+		time.Sleep(time.Minute) // nobody is suspect any more
+		sight(node.CoordinateAt(0, 0.1), node.CoordinateAt(time.Second, 0.1))
+		if !first() {
+			t.Error("the nearest by coordinates was not asked first")
 		}
 	})
 }

@@ -22,6 +22,7 @@ type Process struct {
 	peers  Peers
 	rt     Runtime
 	trips  roundTrips
+	places places
 	ctx    context.Context // of everything that the process does of its own accord
 	memory memory
 	pace   pace

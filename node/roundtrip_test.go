@@ -64,7 +64,7 @@ func TestRoundTripsAreBounded(t *testing.T) {
 	for i := range 50_000 {
 		trips.observe(addr(i), time.Millisecond)
 	}
-	if n := len(*trips.table.Load()); n > mostTrips {
+	if n := len(*trips.table.Load()); n > mostPeerRows {
 		t.Errorf("a table of %d rows", n)
 	}
 	if e := trips.of(addr(49_999)); e.mean() != time.Millisecond {
@@ -92,7 +92,7 @@ func TestGlimpse(t *testing.T) {
 			t.Errorf("%s has %v, want %v", addr, got, want)
 		}
 	}
-	if n := len(*trips.table.Load()); n > mostTrips {
+	if n := len(*trips.table.Load()); n > mostPeerRows {
 		t.Errorf("a table of %d rows", n)
 	}
 }
@@ -105,13 +105,13 @@ func BenchmarkObserveRoundTrip(b *testing.B) {
 	}
 }
 
-// TestTripHash: addresses that differ in a digit, as those of processes on one machine and of simulated hosts do, do not share an estimate.
-func TestTripHash(t *testing.T) {
+// TestPeerHash: addresses that differ in a digit, as those of processes on one machine and of simulated hosts do, do not share an estimate.
+func TestPeerHash(t *testing.T) {
 	for _, form := range []string{"n%d", "127.0.0.1:%d", "10.0.0.%d:7400"} {
 		seen := make(map[uint64]string)
 		for i := range 1000 {
 			addr := fmt.Sprintf(form, i)
-			h := tripHash(addr)
+			h := peerHash(addr)
 			if other, ok := seen[h]; ok {
 				t.Errorf("%s and %s have the same hash", addr, other)
 			}

@@ -11,10 +11,11 @@ import (
 
 // memory is what a process remembers besides its nodes' states.
 type memory struct {
-	suspectCount atomic.Int32 // len(suspects): the data path looks here first
-	heard        atomic.Int32 // len(roster.nodes), the same
-	minority     atomic.Bool  // of census, the same
-	cut          atomic.Bool  // of census, the same
+	suspectCount atomic.Int32  // len(suspects): the data path looks here first
+	heard        atomic.Int32  // len(roster.nodes), the same
+	minority     atomic.Bool   // of census, the same
+	cut          atomic.Bool   // of census, the same
+	place        atomic.Uint64 // position, the same
 
 	mu       sync.Mutex
 	pins     []pin
@@ -29,6 +30,7 @@ type memory struct {
 	repairs  repairs
 	recalled int // how many were known from an earlier run
 	contact  contact
+	position position // zero until the first round trip to somebody who has a place
 
 	suspectUntil int64 // Unix time in ns at which the last of suspects is over
 }
@@ -69,6 +71,17 @@ func (m *memory) waitingRepairs() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.repairs.waiting)
+}
+
+// move takes in a round trip to a process that says where it is.
+func (m *memory) move(rtt time.Duration, to Coordinate, direction uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.position == (position{}) {
+		m.position = newcomer
+	}
+	m.position = m.position.observe(rtt, to, direction)
+	m.place.Store(uint64(m.position.coordinate()))
 }
 
 type pin struct {

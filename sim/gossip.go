@@ -94,6 +94,7 @@ type gossiping struct {
 	w      *World
 	rand   Rand
 	ways   Rand              // of the latency of probes
+	talks  Rand              // who exchanges everything with whom, and when
 	alive  []*member         // by what has been noticed, by identifier of the first node
 	latest map[int32]*member // by number of the host
 
@@ -111,6 +112,7 @@ type member struct {
 func (g *gossiping) init(w *World) {
 	g.Gossip, g.w, g.rand = w.options.Gossip, w, stream(w.options.Seed, "gossip", 0)
 	g.ways = stream(w.options.Seed, "probes", 0)
+	g.talks = stream(w.options.Seed, "exchanges", 0)
 	g.latest = make(map[int32]*member)
 }
 
@@ -133,6 +135,10 @@ func (g *gossiping) joined(h *Host) {
 	}
 	g.introduce(m, slices.Clone(g.alive))
 	g.probe(m, g.ways.IntN(len(g.alive)))
+	g.exchange(m)
+	if o := g.alive[g.talks.IntN(len(g.alive))]; o.up {
+		h.process.HearSightings(o.host.process.Sightings(true))
+	}
 	g.tell(m, 0, (*node.Process).HearAlive, m.isUp)
 	g.alarm(m)
 }
@@ -152,6 +158,7 @@ func (g *gossiping) begin(hosts []*Host) {
 	for _, m := range g.alive {
 		g.introduce(m, g.alive)
 		g.probe(m, g.ways.IntN(len(g.alive)))
+		g.exchange(m)
 	}
 }
 
@@ -170,12 +177,32 @@ func (g *gossiping) probe(m *member, from int) {
 			o := g.alive[from]
 			if o.up && o != m && g.w.net.Reaches(m.host, o.host) && g.w.net.Reaches(o.host, m.host) {
 				if rtt := g.w.net.distance(m.host, o.host, &g.ways) + g.w.net.distance(o.host, m.host, &g.ways); rtt <= probeTimeout {
-					m.host.process.HearRoundTrip(o.nodes[0].Addr, rtt)
+					m.host.process.HearRoundTrip(o.nodes[0].Addr, rtt, o.host.process.Coordinate())
 				}
 			}
 		}
 		g.probe(m, from)
 	})
+}
+
+// exchange has a member and some other tell each other where the processes are of which they know that, now and then.
+func (g *gossiping) exchange(m *member) {
+	wait := g.syncInterval(len(g.alive))
+	wait = wait/2 + time.Duration(g.talks.Float64()*float64(wait))
+	hostRuntime{m.host}.AfterFunc(wait, func() {
+		if o := g.alive[g.talks.IntN(len(g.alive))]; o.up && o != m && g.w.net.Reaches(m.host, o.host) && g.w.net.Reaches(o.host, m.host) {
+			a, b := m.host.process, o.host.process
+			theirs := b.Sightings(false)
+			b.HearSightings(a.Sightings(false))
+			a.HearSightings(theirs)
+		}
+		g.exchange(m)
+	})
+}
+
+// syncInterval returns how long it is between two exchanges of everything by one of n members: memberlist makes them rarer in large clusters.
+func (g *gossiping) syncInterval(n int) time.Duration {
+	return g.Sync * time.Duration(max(1, 1+math.Ceil(math.Log2(float64(max(n, 1)))-math.Log2(32))))
 }
 
 // introduce gives a newcomer the whole list.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/rpc/gossip"
 )
 
@@ -183,7 +184,10 @@ func (p *process) gossipEvents() gossip.Events {
 			said(m).Msg("gossip: a process says that it stops")
 			p.core.HearLeft(ctx, m.Nodes())
 		},
-		Probed: func(m gossip.Member, rtt time.Duration) { p.core.HearRoundTrip(m.Addr, rtt) },
+		Probed:    func(m gossip.Member, rtt time.Duration, at node.Coordinate) { p.core.HearRoundTrip(m.Addr, rtt, at) },
+		Place:     p.core.Coordinate,
+		Sightings: p.core.Sightings,
+		Sighted:   p.core.HearSightings,
 		Foreign: func(addr, cluster string) {
 			own, _ := p.local.Cluster()
 			p.complaints.do("foreign "+cluster, func() {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/rs/zerolog"
+
+	"github.com/chordkv/chord/node"
 )
 
 // Config is how a process gossips.
@@ -85,8 +87,14 @@ type Events struct {
 	Dead func(ctx context.Context, m Member)
 	// Left: a member has said that it stops.
 	Left func(ctx context.Context, m Member)
-	// Probed: a member has answered a probe, after so long. It must not block, nor call the Gossip.
-	Probed func(m Member, rtt time.Duration)
+	// Probed: a member has answered a probe, after so long, and says where it is, zero if it does not. It must not block, nor call the Gossip.
+	Probed func(m Member, rtt time.Duration, at node.Coordinate)
+	// Place returns where the process is, which those that probe it are told. It must not block, nor call the Gossip.
+	Place func() node.Coordinate
+	// Sightings returns what is to be told another member of where third ones are, in an exchange of everything. It must not block.
+	Sightings func(newcomer bool) []node.Sighting
+	// Sighted: another member has told where third ones are. It must not block.
+	Sighted func(sightings []node.Sighting)
 	// Foreign: a process of another cluster gossips with this one, or is gossiped with. It must not block.
 	Foreign func(addr, cluster string)
 }

@@ -49,7 +49,9 @@ type peer struct {
 	dead    map[string]int // by name
 	left    map[string]int
 	foreign map[string]string
-	probed  map[string]time.Duration // by name: the last round trip
+	probed  map[string]time.Duration   // by name: the last round trip
+	places  map[string]node.Coordinate // by name: where it said it was
+	sighted []node.Sighting
 }
 
 // number returns the member with a small number for its process id.
@@ -71,7 +73,7 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 	for _, f := range change {
 		f(&cfg)
 	}
-	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}, probed: map[string]time.Duration{}}
+	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}, probed: map[string]time.Duration{}, places: map[string]node.Coordinate{}}
 	p.Gossip, err = start(t.Context(), l, p.network, cfg, Events{
 		Dead: func(_ context.Context, m Member) {
 			p.mu.Lock()
@@ -83,10 +85,17 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 			defer p.mu.Unlock()
 			p.left[m.name()]++
 		},
-		Probed: func(m Member, rtt time.Duration) {
+		Probed: func(m Member, rtt time.Duration, at node.Coordinate) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.probed[m.name()] = rtt
+			p.probed[m.name()], p.places[m.name()] = rtt, at
+		},
+		Place:     func() node.Coordinate { return placeOf(self.name()) },
+		Sightings: func(bool) []node.Sighting { return []node.Sighting{node.Sighting(placeOf(self.name()))} },
+		Sighted: func(s []node.Sighting) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.sighted = append(p.sighted, s...)
 		},
 		Foreign: func(addr, cluster string) {
 			p.mu.Lock()
@@ -456,7 +465,15 @@ func TestInventedMembers(t *testing.T) {
 	know(t, peers, peers)
 }
 
-// TestProbes: each member learns how far every other is, and not itself.
+// placeOf is where a member of the tests says it is: anything.
+func placeOf(name string) (c node.Coordinate) {
+	for _, octet := range []byte(name[len(name)-5:]) {
+		c = c<<8 | node.Coordinate(octet)
+	}
+	return c
+}
+
+// TestProbes: each member learns how far every other is and where it says it is, and not itself, and what others know of third ones.
 func TestProbes(t *testing.T) {
 	peers := begins(t, 4)
 	for _, p := range peers {
@@ -469,6 +486,17 @@ func TestProbes(t *testing.T) {
 			for name, rtt := range p.probed {
 				if name == p.self.name() || rtt <= 0 || rtt > time.Second {
 					t.Errorf("%s has probed %s: %v", p.self.name(), name, rtt)
+				}
+				if got, want := p.places[name], placeOf(name); got != want {
+					t.Errorf("%s says to %s that it is at %#x, want %#x", name, p.self.name(), got, want)
+				}
+			}
+			if len(p.sighted) < len(peers)-1 {
+				return fmt.Errorf("%s was told %d sightings", p.self.name(), len(p.sighted))
+			}
+			for _, s := range p.sighted {
+				if !slices.ContainsFunc(peers, func(o *peer) bool { return o != p && node.Sighting(placeOf(o.self.name())) == s }) {
+					t.Errorf("%s was told the sighting %#x, of nobody", p.self.name(), s)
 				}
 			}
 			return nil

@@ -111,16 +111,21 @@ func (w *watch) NotifyConflict(existing, other *memberlist.Node) {
 }
 
 // NotifyPingComplete implements memberlist.PingDelegate: a probe was answered, by the member itself. It tells with mu held, so that nobody is told after close.
-func (w *watch) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, _ []byte) {
+func (w *watch) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payload []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m, known := w.alive[n.Name]; known && !w.closed && w.events.Probed != nil {
-		w.events.Probed(m, rtt)
+		w.events.Probed(m, rtt, readCoordinate(payload))
 	}
 }
 
-// AckPayload implements memberlist.PingDelegate. There is nothing to say with the answer to a probe.
-func (w *watch) AckPayload() []byte { return nil }
+// AckPayload implements memberlist.PingDelegate: with the answer to a probe goes where the process is.
+func (w *watch) AckPayload() []byte {
+	if w.events.Place == nil {
+		return nil
+	}
+	return appendCoordinate(nil, w.events.Place())
+}
 
 // note takes in a change, counts it and has Events told.
 func (w *watch) note(n *memberlist.Node, f fate, count *atomic.Uint64) {
@@ -222,8 +227,19 @@ func (w *watch) NotifyMsg([]byte) {}
 // GetBroadcasts implements memberlist.Delegate.
 func (w *watch) GetBroadcasts(int, int) [][]byte { return nil }
 
-// LocalState implements memberlist.Delegate.
-func (w *watch) LocalState(bool) []byte { return nil }
+// LocalState implements memberlist.Delegate: with the members goes where they are.
+func (w *watch) LocalState(join bool) []byte {
+	if w.events.Sightings == nil {
+		return nil
+	}
+	return appendSightings(nil, w.events.Sightings(join))
+}
 
 // MergeRemoteState implements memberlist.Delegate.
-func (w *watch) MergeRemoteState([]byte, bool) {}
+func (w *watch) MergeRemoteState(state []byte, _ bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed && w.events.Sighted != nil {
+		w.events.Sighted(readSightings(state))
+	}
+}
