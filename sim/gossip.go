@@ -16,15 +16,16 @@ import (
 // by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. Probes tell how far the others are. Each side of a partition (Net.Partition) takes
 // the other for dead, and when it is over somebody finds out who looks for those lost, which spreads. Blocks, mutes, loss and pauses hinder nobody.
 type Gossip struct {
-	On        bool
-	Probe     time.Duration // between two probes by a process; a process is probed that often on average
-	Suspicion int           // times Probe and the decimal logarithm of the number of processes: how long a suspect may object
-	Spread    time.Duration // between two messages with news
-	Fanout    int           // processes to which each goes
-	News      int           // changes that one message has room for
-	Rejoin    time.Duration // between two looks by a process for those whom gossip has lost
-	Missed    float64       // share of the news that misses a process when a partition is over
-	Sync      time.Duration // within which it learns of it all the same
+	On         bool
+	Probe      time.Duration // between two probes by a process; a process is probed that often on average
+	Suspicion  int           // times Probe and the decimal logarithm of the number of processes: how long a suspect may object
+	Spread     time.Duration // between two messages with news
+	Fanout     int           // processes to which each goes
+	News       int           // changes that one message has room for
+	Retransmit int           // times the decimal logarithm of the number of processes, rounded up: how often each passes a change on
+	Rejoin     time.Duration // between two looks by a process for those whom gossip has lost
+	Missed     float64       // share of the news that misses a process when a partition is over
+	Sync       time.Duration // within which it learns of it all the same
 
 	Wrong  float64       // probability that with a change somebody else, who is well, is said to be dead too
 	Object time.Duration // after which everybody hears that that was wrong
@@ -33,8 +34,15 @@ type Gossip struct {
 }
 
 // DefaultGossip returns the figures of rpc/gossip.DefaultConfig, memberlist and chordd, where no report is wrong or late.
-func DefaultGossip() Gossip {
-	return Gossip{Probe: time.Second, Suspicion: 1, Spread: 500 * time.Millisecond, Fanout: 3, News: 10, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * time.Second, Object: 5 * time.Second}
+func DefaultGossip() Gossip { return PacedGossip(time.Second) }
+
+// PacedGossip is DefaultGossip at the pace of rpc/gossip.PacedConfig.
+func PacedGossip(pace time.Duration) Gossip {
+	g := Gossip{Probe: pace, Suspicion: 1, Spread: pace / 2, Fanout: 3, News: 10, Retransmit: 4, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * pace, Object: 5 * pace}
+	if pace >= 2*time.Second {
+		g.Retransmit = 2
+	}
+	return g
 }
 
 // Detection draws how long after a crash the first of those among n members who probe takes it for certain.
@@ -78,6 +86,7 @@ func (g Gossip) problems() []Problem {
 	v.duration("spread", g.Spread, time.Millisecond)
 	v.count("fanout", g.Fanout, 1, 1000)
 	v.count("news", g.News, 1, 1000)
+	v.count("retransmit", g.Retransmit, 1, 1000)
 	v.duration("rejoin", g.Rejoin, time.Millisecond)
 	v.fraction("missed", g.Missed)
 	v.duration("sync", g.Sync, 0)
@@ -162,12 +171,8 @@ func (g *gossiping) begin(hosts []*Host) {
 	}
 }
 
-const (
-	// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
-	probesAtOnce = 20
-	// probeTimeout is how long memberlist waits for the answer to one, as chordd sets it, before it asks others to probe; those tell nothing.
-	probeTimeout = 500 * time.Millisecond
-)
+// probesAtOnce is how many probes of a member are told of together: nothing hangs on a single one.
+const probesAtOnce = 20
 
 // probe tells a member how long its next probes have taken, of one member after the other by identifier from the one that it begins with on.
 func (g *gossiping) probe(m *member, from int) {
@@ -176,7 +181,7 @@ func (g *gossiping) probe(m *member, from int) {
 			from = (from + 1) % len(g.alive)
 			o := g.alive[from]
 			if o.up && o != m && g.w.net.Reaches(m.host, o.host) && g.w.net.Reaches(o.host, m.host) {
-				if rtt := g.w.net.distance(m.host, o.host, &g.ways) + g.w.net.distance(o.host, m.host, &g.ways); rtt <= probeTimeout {
+				if rtt := g.w.net.distance(m.host, o.host, &g.ways) + g.w.net.distance(o.host, m.host, &g.ways); rtt <= g.Probe/2 { // else memberlist asks others to probe, who tell nothing
 					m.host.process.HearRoundTrip(o.nodes[0].Addr, rtt, o.host.process.Coordinate())
 				}
 			}
@@ -201,7 +206,7 @@ func (g *gossiping) exchange(m *member) {
 }
 
 // syncInterval returns how long it is between two exchanges of everything by one of n members: memberlist makes them rarer in large clusters.
-func (g *gossiping) syncInterval(n int) time.Duration {
+func (g Gossip) syncInterval(n int) time.Duration {
 	return g.Sync * time.Duration(max(1, 1+math.Ceil(math.Log2(float64(max(n, 1)))-math.Log2(32))))
 }
 

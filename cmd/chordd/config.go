@@ -23,6 +23,7 @@ type Config struct {
 
 	Gossip           string // HOST:PORT; empty: the listen address with the next port; "off": none
 	GossipAdvertise  string // HOST:PORT under which the others reach it; empty: derived from Advertise and Gossip
+	GossipPace       time.Duration
 	RoutingPeers     int
 	FingerBase       int
 	FingerCandidates int
@@ -71,6 +72,9 @@ const (
 
 	// gossipPortOffset is from a process's listen port to its gossip port.
 	gossipPortOffset = 1
+	// minGossipPace and maxGossipPace bound Config.GossipPace: more often costs more than the rest of an idle process, and a dead one that is known after minutes is no news.
+	minGossipPace = 100 * time.Millisecond
+	maxGossipPace = time.Minute
 	// devPortStep lies between two processes of --dev, so that the admin port of one stays clear of the next.
 	devPortStep = 10
 	// devAdminOffset is from a process's listen port to its admin port in --dev, as in the defaults.
@@ -82,7 +86,7 @@ func DefaultConfig() Config {
 	n := node.DefaultConfig()
 	return Config{
 		Listen: fmt.Sprintf("127.0.0.1:%d", defaultPort), Data: "./chord-data", Store: storePebble, Sync: "always",
-		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, RoutingPeers: n.RoutingPeers,
+		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, GossipPace: gossip.DefaultPace, RoutingPeers: n.RoutingPeers,
 		FingerBase: n.FingerBase, FingerCandidates: n.FingerCandidates,
 		Minority: minorityRefuse, ForgetDead: n.ForgetDead, TombstoneGrace: n.TombstoneGrace,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
@@ -170,6 +174,9 @@ func (c Config) validateGossip() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Zone) > gossip.MaxZoneBytes {
 		bad("zone: %d bytes, want at most %d", len(c.Zone), gossip.MaxZoneBytes)
+	}
+	if c.GossipPace < minGossipPace || c.GossipPace > maxGossipPace {
+		bad("gossip-pace: %v, want %v to %v", c.GossipPace, minGossipPace, maxGossipPace)
 	}
 	if c.Gossip == off {
 		return errors.Join(errs...)

@@ -40,6 +40,8 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"of --listen and the port after it)")
 	f.StringVar(&cfg.GossipAdvertise, "gossip-advertise", d.GossipAdvertise, "`HOST:PORT` under which the others reach --gossip (default: the host of "+
 		"--advertise and the port of --gossip)")
+	f.DurationVar(&cfg.GossipPace, "gossip-pace", d.GossipPace, "time between two probes of another process, from which the rest of gossip's timing follows; a longer one costs less traffic, "+
+		"and it takes as much longer to notice a dead process and to spread news. The same in the whole ring")
 	f.IntVar(&cfg.RoutingPeers, "routing-peers", d.RoutingPeers, "`N` other processes that lookups know by gossip, so that one call finds the owner; in larger "+
 		"rings they are more fingers. 0: lookups go by the fingers alone")
 	f.IntVar(&cfg.FingerBase, "finger-base", d.FingerBase, "`B`, a power of two from 2 to 256: B-1 fingers for each digit of a distance, so that lookups by fingers take "+

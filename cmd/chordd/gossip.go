@@ -21,9 +21,6 @@ const (
 	gossipMaxRetry = time.Minute
 	// gossipCheck is between two looks for processes that gossip has lost. memberlist forgets who was away for long.
 	gossipCheck = 15 * time.Second
-	// gossipReturn is how long a process that was started again introduces itself over and over: under a new address it is not taken back
-	// before its old self is known to be dead.
-	gossipReturn = 10 * time.Second
 	// gossipSeeds is how many processes are asked in one round.
 	gossipSeeds = 3
 	// gossipLeaveTimeout bounds how long a stop waits until some have heard of it.
@@ -97,7 +94,7 @@ func (p *process) keepGossip(ctx context.Context) {
 		} else {
 			retry = gossipMinRetry
 		}
-		if p.local.Identity.Incarnation > 1 && time.Since(started) < gossipReturn {
+		if p.local.Identity.Incarnation > 1 && time.Since(started) < p.gossipReturn() {
 			wait = min(wait, time.Second)
 		}
 		if p.live.Sleep(ctx, wait/2+rand.N(wait)) != nil {
@@ -105,6 +102,10 @@ func (p *process) keepGossip(ctx context.Context) {
 		}
 	}
 }
+
+// gossipReturn is how long a process that was started again introduces itself over and over: under a new address it is not taken back
+// before its old self is known to be dead.
+func (p *process) gossipReturn() time.Duration { return 10 * p.cfg.GossipPace }
 
 // joinGossip introduces the process to some of the processes that it knows and gossip does not.
 func (p *process) joinGossip(ctx context.Context) error {
@@ -128,7 +129,7 @@ func (p *process) lostByGossip(ctx context.Context, g *gossip.Gossip, now time.T
 	slices.Sort(addrs)
 	addrs = slices.Compact(addrs)
 	members := g.Members()
-	if p.local.Identity.Incarnation > 1 && now.Sub(p.started) < gossipReturn {
+	if p.local.Identity.Incarnation > 1 && now.Sub(p.started) < p.gossipReturn() {
 		members = nil
 	}
 	return slices.DeleteFunc(addrs, func(addr string) bool {
@@ -153,7 +154,7 @@ func (p *process) startGossip(ctx context.Context) (*gossip.Gossip, error) {
 		return g, nil
 	}
 	cluster, _ := p.local.Cluster()
-	cfg := gossip.DefaultConfig()
+	cfg := gossip.PacedConfig(p.cfg.GossipPace)
 	cfg.Cluster, cfg.Advertise = cluster.String(), p.local.GossipAddr
 	cfg.Self = gossip.Member{Identity: p.local.Identity, Addr: p.local.Addr, Zone: p.cfg.Zone, Version: p.local.Version}
 	g, err := gossip.Start(ctx, p.chatter.listener, cfg, p.gossipEvents(), p.log.With().Str("part", "gossip").Logger())

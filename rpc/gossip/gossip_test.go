@@ -400,7 +400,8 @@ func TestForgedDeath(t *testing.T) {
 // network is a Listener whose messages to some addresses vanish.
 type network struct {
 	*Listener
-	cut atomic.Pointer[[]string]
+	cut   atomic.Pointer[[]string]
+	tally atomic.Pointer[tally] // nil: nobody counts
 }
 
 // cutOff makes the messages to the peers vanish, and no others.
@@ -420,6 +421,9 @@ func (n *network) reaches(addr string) bool {
 func (n *network) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
 	if !n.reaches(to.Addr) {
 		return time.Now(), nil
+	}
+	if y := n.tally.Load(); y != nil {
+		y.packet(b)
 	}
 	return n.Listener.WriteToAddress(b, to)
 }
