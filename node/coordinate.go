@@ -70,10 +70,12 @@ func (c Coordinate) RoundTrip(to Coordinate) time.Duration {
 // span returns how far two positions are apart, and the vector from the second to the first in the plane.
 func (p position) span(to position) (apart, dx, dy float64) {
 	dx, dy = p.x-to.x, p.y-to.y
-	return math.Sqrt(dx*dx+dy*dy) + p.height + to.height, dx, dy
+	return math.Sqrt(float64(dx*dx)+float64(dy*dy)) + p.height + to.height, dx, dy
 }
 
 // observe returns where the position is after a round trip to another. direction is any number, from which follows where to go if both are at the same place.
+//
+// The conversions to float64 keep a compiler from rounding a product and a sum at once, which only some machines do: the same seed gives the same run on all of them.
 //
 // Deviations: round trips below a millisecond count as one, which is what coordinates can tell; and whoever is said to be much farther away than he has shown to be draws no
 // harder than if he were three times as far, so that a false coordinate moves others by half a round trip at most.
@@ -83,15 +85,15 @@ func (p position) observe(rtt time.Duration, to Coordinate, direction uint64) po
 	apart, dx, dy := p.span(other)
 	weight := p.err / (p.err + other.err)
 	wrong := min(math.Abs(apart-trip)/trip, 1)
-	p.err += (wrong - p.err) * vivaldiLearn * weight
+	p.err += float64((wrong - p.err) * vivaldiLearn * weight)
 	force := vivaldiMove * weight * max(trip-apart, -2*trip)
-	if plane := math.Sqrt(dx*dx + dy*dy); plane == 0 {
+	if dx == 0 && dy == 0 {
 		dy, dx = math.Sincos(float64(direction%360) * math.Pi / 180)
 		apart++
 	}
-	p.x = min(max(p.x+force*dx/apart, -axisMax), axisMax)
-	p.y = min(max(p.y+force*dy/apart, -axisMax), axisMax)
-	p.height = min(max(p.height+force*(p.height+other.height)/apart, minHeight), heightMax)
+	p.x = min(max(p.x+float64(force*dx)/apart, -axisMax), axisMax)
+	p.y = min(max(p.y+float64(force*dy)/apart, -axisMax), axisMax)
+	p.height = min(max(p.height+float64(force*(p.height+other.height))/apart, minHeight), heightMax)
 	return p
 }
 
