@@ -39,6 +39,8 @@ const (
 	mutantDenyEarly
 	// mutantRepairNever: an arc counts as settled without a comparison of its replicas.
 	mutantRepairNever
+	// mutantRepairOneWay: an owner sends its replicas what they lack, and does not fetch what it lacks itself.
+	mutantRepairOneWay
 	// mutantSweepUnconfirmed: records that belong elsewhere are dropped although not everybody there has confirmed them.
 	mutantSweepUnconfirmed
 	// mutantSweepUnpinned: records are dropped although somebody else relies on them.

@@ -10,7 +10,7 @@ import (
 // mutantNames are in the order of the constants.
 var mutantNames = []string{
 	"", "adopt-unasked", "rounds-overlap", "join-far", "serve-early", "avoid-none", "heal-never", "ack-early", "ack-own-late", "ack-overtaken", "version-below",
-	"retry-anew", "read-narrow", "read-unrepaired", "vouch-blindly", "deny-early", "repair-never", "sweep-unconfirmed", "sweep-unpinned",
+	"retry-anew", "read-narrow", "read-unrepaired", "vouch-blindly", "deny-early", "repair-never", "repair-one-way", "sweep-unconfirmed", "sweep-unpinned",
 	"tombstone-early", "minority-serves", "tombstone-unconfirmed", "stale-kept", "history-forgotten", "expiry-ignored", "expiry-lost", "epoch-unchecked", "leave-bare",
 }
 

@@ -35,7 +35,7 @@ type reconciliation struct {
 
 // reconcile runs a reconciliation. With pull, newer records of the peer are fetched as well.
 func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, claims []Claim, g *progress) (r reconciliation, err error) {
-	r = reconciliation{p: p, peer: peer, pull: pull, claims: claims, progress: g}
+	r = reconciliation{p: p, peer: peer, pull: pull && !mutantRepairOneWay.on(), claims: claims, progress: g}
 	defer g.compared()
 	if err = r.run(ctx, arc); err != nil {
 		err = fmt.Errorf("reconcile %v with %v: %w", arc, peer, err)

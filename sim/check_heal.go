@@ -166,7 +166,7 @@ func (c *Checker) readOne(k *keyHistory, from *Host) {
 	case k.acked.version.Newer(r.Version) && !k.lost:
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring returned version %v, but %v was acknowledged at %v", k.key, from.Addr(),
 			r.Version, k.acked.version, k.acked.end), append(c.groupHosts(k), from.Number())...)
-	case r.Version == k.acked.version && (r.Found && surely || !r.Found && !maybe):
+	case r.Version == k.acked.version && !r.Version.IsZero() && (r.Found && surely || !r.Found && !maybe):
 		c.report(CheckReadBack, fmt.Sprintf("get of %q from %s in a healed ring: found %v, deleted %v, at version %v", k.key, from.Addr(), r.Found,
 			k.acked.deleted, r.Version), append(c.groupHosts(k), from.Number())...)
 	case r.Found && k.counter.begun > 0:

@@ -58,6 +58,7 @@ var mutants = []mutant{
 	{node: "vouch-blindly", scenario: "joins-heard", seed: 2, check: sim.CheckDenied},
 	{node: "deny-early", scenario: "gathering", seed: 1, check: sim.CheckDenied},
 	{node: "repair-never", scenario: "crashes", seed: 1, check: sim.CheckHeal},
+	{node: "repair-one-way", scenario: "restarts", seed: 1, check: sim.CheckHeal},
 	{node: "sweep-unconfirmed", scenario: "sweeps", seed: 1, check: sim.CheckCopies},
 	{node: "sweep-unpinned", scenario: "sweeps", seed: 36, check: sim.CheckCopies},
 	{node: "tombstone-early", scenario: "leaving", seed: 1, check: sim.CheckAck},
