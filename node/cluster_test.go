@@ -219,24 +219,33 @@ func (c *cluster) count(addr string, records int) {
 	c.moved[addr] += records
 }
 
+func (c *cluster) clearMoved() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.moved)
+}
+
 // copies waits until each key is stored by exactly the processes that should have it.
 func (c *cluster) copies(within time.Duration, keys [][]byte) {
 	c.t.Helper()
-	c.eventually(within, func() error {
-		want := min(c.cfg.Replicas, len(c.all()))
-		for _, key := range keys {
-			var at []string
-			for _, p := range c.all() {
-				if v, err := p.store.Version(key); err == nil && !v.IsZero() {
-					at = append(at, p.addr)
-				}
-			}
-			if len(at) != want {
-				return fmt.Errorf("%q is on %v, want %d processes", key, at, want)
+	c.eventually(within, func() error { return c.copied(keys) })
+}
+
+// copied returns nil if each key is stored by as many processes as should have it.
+func (c *cluster) copied(keys [][]byte) error {
+	want := min(c.cfg.Replicas, len(c.all()))
+	for _, key := range keys {
+		var at []string
+		for _, p := range c.all() {
+			if v, err := p.store.Version(key); err == nil && !v.IsZero() {
+				at = append(at, p.addr)
 			}
 		}
-		return nil
-	})
+		if len(at) != want {
+			return fmt.Errorf("%q is on %v, want %d processes", key, at, want)
+		}
+	}
+	return nil
 }
 
 func (c *cluster) put(p *process, key, value string) {

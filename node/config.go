@@ -23,6 +23,8 @@ type Config struct {
 	ServeMinority bool          // take writes by quorum even when most of the cluster is said to be dead: two rings may then both acknowledge
 	ForgetDead    time.Duration // how long a process that is said to be dead counts as a member of the cluster, unless a new one takes its place before
 
+	Grace time.Duration // how long the copies that a process has are not made again when it has gone, because it may come back with them; 0: they are made at once
+
 	TombstoneGrace time.Duration // how long a delete is remembered at least, 0 for ever; who was away for half of that begins anew, without records
 
 	MaxKeyBytes   int
@@ -91,6 +93,9 @@ func (c Config) Validate() error {
 	}
 	if c.RoutingPeers < 0 {
 		bad("routing-peers: %d, want at least 0", c.RoutingPeers)
+	}
+	if c.Grace < 0 {
+		bad("grace: %v, want at least 0", c.Grace)
 	}
 	if c.TombstoneGrace < 0 {
 		bad("tombstone-grace: %v, want at least 0", c.TombstoneGrace)

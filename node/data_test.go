@@ -365,7 +365,16 @@ func TestRepairCost(t *testing.T) {
 
 // A process that comes back with its data gets what it has missed, and nothing that it has.
 func TestRestartCostsTheDifference(t *testing.T) {
-	inCluster(t, 7, node.DefaultConfig(), func(c *cluster) {
+	for _, grace := range []time.Duration{0, 10 * time.Minute} {
+		t.Run(grace.String(), func(t *testing.T) { restartsCheaply(t, grace) })
+	}
+}
+
+// restartsCheaply has a process away for 20 s. With grace nothing is moved meanwhile either, but for the new records; without, the others have made all its copies again by then.
+func restartsCheaply(t *testing.T, grace time.Duration) {
+	cfg := node.DefaultConfig()
+	cfg.Grace = grace
+	inCluster(t, 7, cfg, func(c *cluster) {
 		procs := c.bootstrap(5, 4)
 		c.converge(30 * time.Second)
 		var records []node.Record
@@ -385,6 +394,7 @@ func TestRestartCostsTheDifference(t *testing.T) {
 		c.copies(5*time.Minute, keys)
 		gone := procs[2]
 		stored := int(gone.store.Stats().Records)
+		c.clearMoved()
 		c.kill(gone)
 		time.Sleep(10 * time.Second)
 		missed := 0
@@ -398,9 +408,18 @@ func TestRestartCostsTheDifference(t *testing.T) {
 			c.put(procs[0], key, "written meanwhile")
 		}
 		time.Sleep(10 * time.Second)
+		c.wantValue(procs[0], "key0", "written meanwhile")
+		c.wantValue(procs[0], "key7", "value")
+		moved := 0
 		c.mu.Lock()
-		clear(c.moved)
+		for _, n := range c.moved {
+			moved += n
+		}
 		c.mu.Unlock()
+		if few := moved < stored/20; few != (grace > 0) {
+			c.t.Errorf("%d records were moved while a process was away that has %d, grace %v", moved, stored, grace)
+		}
+		c.clearMoved()
 		back := c.restart(gone.id, gone.addr, gone.store)
 		if err := back.Join(c.t.Context(), []string{procs[0].addr}); err != nil {
 			c.t.Fatal(err)
@@ -418,6 +437,26 @@ func TestRestartCostsTheDifference(t *testing.T) {
 			}
 		}
 		c.t.Logf("%d stored, %d missed, moved: %v", stored, missed, c.moved)
+	})
+}
+
+// Who does not come back within the grace is replaced.
+func TestGraceEnds(t *testing.T) {
+	cfg := node.DefaultConfig()
+	cfg.Grace = 2 * time.Minute
+	inCluster(t, 8, cfg, func(c *cluster) {
+		procs := c.bootstrap(6, 2)
+		c.converge(30 * time.Second)
+		keys := c.putMany(300)
+		c.copies(time.Minute, keys)
+		c.kill(procs[3])
+		time.Sleep(time.Minute)
+		if incomplete := c.copied(keys); incomplete == nil {
+			c.t.Error("all copies were made again after half of the grace")
+		}
+		c.wantAll(keys)
+		c.copies(2*time.Minute, keys)
+		c.converge(2 * time.Minute)
 	})
 }
 

@@ -40,7 +40,7 @@ func (p *Process) handOver(ctx context.Context) error {
 		heirs := 0
 		var errs []error
 		for _, r := range owner.Candidates(p.cfg.Replicas, p.nodes[0].self) {
-			if _, err := p.reconcile(ctx, arc, r, false, nil, nil); err != nil {
+			if _, err := p.reconcile(ctx, arc, r, false, nil); err != nil {
 				errs = append(errs, err)
 			} else if heirs++; heirs == p.cfg.Replicas {
 				return nil

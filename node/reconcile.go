@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,6 +22,8 @@ type reconciliation struct {
 	peer     ring.Ref
 	pull     bool    // fetch what the peer has newer; otherwise only send
 	claims   []Claim // of an owner
+	hold     bool    // send nothing: who has it may come back
+	held     int     // records that were not sent
 	sent     int
 	received int
 	progress *progress // of what this is a part of; may be nil
@@ -33,14 +36,27 @@ type reconciliation struct {
 	fetches []Want
 }
 
+// errHeld: the peer lacks records that it is not sent yet, because one that has them may come back.
+var errHeld = errors.New("copies are not made again yet: who has them may come back")
+
 // reconcile runs a reconciliation. With pull, newer records of the peer are fetched as well.
-func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, claims []Claim, g *progress) (r reconciliation, err error) {
-	r = reconciliation{p: p, peer: peer, pull: pull && !mutantRepairOneWay.on(), claims: claims, progress: g}
-	defer g.compared()
-	if err = r.run(ctx, arc); err != nil {
-		err = fmt.Errorf("reconcile %v with %v: %w", arc, peer, err)
-	}
+func (p *Process) reconcile(ctx context.Context, arc ring.Arc, peer ring.Ref, pull bool, g *progress) (r reconciliation, err error) {
+	r = reconciliation{p: p, peer: peer, pull: pull, progress: g}
+	err = r.start(ctx, arc)
 	return r, err
+}
+
+// start runs it.
+func (r *reconciliation) start(ctx context.Context, arc ring.Arc) (err error) {
+	r.pull = r.pull && !mutantRepairOneWay.on()
+	defer r.progress.compared()
+	if err = r.run(ctx, arc); err == nil && r.held > 0 {
+		err = errHeld
+	}
+	if err != nil {
+		err = fmt.Errorf("reconcile %v with %v: %w", arc, r.peer, err)
+	}
+	return err
 }
 
 func (r *reconciliation) run(ctx context.Context, arc ring.Arc) error {
@@ -198,6 +214,10 @@ func firstHashes(unnamed []Unnamed) int {
 
 // transfer sends and fetches what is known to differ, if there are at least so many records for one way.
 func (r *reconciliation) transfer(ctx context.Context, enough int) error {
+	if r.hold {
+		r.held += len(r.sends)
+		r.sends = r.sends[:0]
+	}
 	if len(r.sends) >= enough {
 		if err := r.send(ctx, r.sends); err != nil {
 			return err

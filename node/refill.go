@@ -49,7 +49,7 @@ func (p *Process) compareWith(ctx context.Context, part ring.Arc, owner ring.Vie
 	}
 	var errs []error
 	for _, other := range others {
-		r, err := p.reconcile(ctx, part, other, true, nil, nil)
+		r, err := p.reconcile(ctx, part, other, true, nil)
 		if p.events.Reconciled != nil && (err != nil || r.sent+r.received > 0) {
 			p.events.Reconciled(ring.Ref{Addr: p.addr}, other, r.sent, r.received, err)
 		}

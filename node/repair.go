@@ -52,7 +52,16 @@ func (n *vnode) repairNow(ctx context.Context) {
 		return
 	}
 	began := n.p.rt.Now()
-	if err := n.reconcileAll(ctx, s, s.arc, nil); err != nil {
+	switch err := n.reconcileAll(ctx, s, s.arc, n.hold(began) > 0, nil); {
+	case errors.Is(err, errHeld):
+		println("HELD", n.self.String(), n.p.rt.Now().Unix()%100000, n.hold(n.p.rt.Now()).String())
+		d := n.p.cfg.SettleDelay
+		if n.snap.Load().epoch == s.epoch { // else the change has asked for a repair
+			d = max(d, n.hold(n.p.rt.Now()))
+		}
+		n.repairAfter(d)
+		return
+	case err != nil:
 		n.repairAfter(2 * n.p.cfg.SettleDelay)
 		return
 	}
@@ -66,8 +75,9 @@ func (n *vnode) repairNow(ctx context.Context) {
 }
 
 // reconcileAll reconciles an arc of a snapshot, or a part of it, with its group, one member at a time: what one sends can be passed on to the
-// next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison.
-func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, report func(Repaired)) error {
+// next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison. With hold it fetches what it lacks, and sends
+// nothing: its error is errHeld if that is missing somewhere.
+func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hold bool, report func(Repaired)) error {
 	if mutantRepairNever.on() {
 		return nil
 	}
@@ -81,9 +91,10 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, rep
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {
-			r, err := n.p.reconcile(ctx, arc, peer, true, claims, g)
+			r := reconciliation{p: n.p, peer: peer, pull: true, claims: claims, hold: hold, progress: g}
+			err := r.start(ctx, arc)
 			n.doubted(s, err)
-			if n.p.events.Reconciled != nil && (err != nil || r.sent+r.received > 0) {
+			if n.p.events.Reconciled != nil && (err != nil && !errors.Is(err, errHeld) || r.sent+r.received > 0) {
 				n.p.events.Reconciled(n.self, peer, r.sent, r.received, err)
 			}
 			if report != nil {
@@ -125,7 +136,7 @@ func (p *Process) Repair(ctx context.Context, within ring.Arc, report func(Repai
 		}
 		for _, part := range s.arc.Overlap(within) {
 			parts++
-			err := n.reconcileAll(ctx, s, part, report)
+			err := n.reconcileAll(ctx, s, part, false, report)
 			if err == nil && part == s.arc {
 				n.setSettled(s.epoch)
 			}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -34,7 +35,8 @@ type vnode struct {
 	candidate    ring.Ref // of the notifies that wait for rectify: the closest
 	rectifying   bool     // a task works on candidate
 	fingerCursor ring.ID  // fix_fingers goes on behind it
-	repairStop   func()   // cancels the timer of the next repair
+	absent       []absence
+	repairStop   func() // cancels the timer of the next repair
 }
 
 // snapshot is an immutable picture of a vnode.
@@ -88,6 +90,47 @@ func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, d
 		n.publish()
 	}
 	return before, n.snap.Load(), done
+}
+
+// absence is that of a node whose process has copies of this one's arc.
+type absence struct {
+	node  ring.ID
+	until time.Time // when it has been long enough to make them again
+}
+
+// noteAbsent takes in which of those that had copies of the arc are gone after a change, and reports whether one is back.
+func (n *vnode) noteAbsent(before, after *snapshot, until time.Time) (back bool) {
+	n.lock()
+	defer n.mu.Unlock()
+	were := len(n.absent)
+	n.absent = slices.DeleteFunc(n.absent, func(a absence) bool { return shows(after.view, a.node) })
+	back = len(n.absent) < were
+	had := before.group[1:]
+	if before.arc != after.arc && after.arc.Contains(before.view.Pred.ID) { // its part of the arc is the node's now
+		had = append([]ring.Ref{before.view.Pred}, had...)
+	}
+	for _, r := range had {
+		if !shows(after.view, r.ID) {
+			n.absent = append(n.absent, absence{r.ID, until})
+		}
+	}
+	return back
+}
+
+// shows reports whether a node is in a view.
+func shows(v ring.View, id ring.ID) bool {
+	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, func(r ring.Ref) bool { return r.ID == id })
+}
+
+// hold returns how long copies of the arc are not to be made again yet.
+func (n *vnode) hold(now time.Time) (d time.Duration) {
+	n.lock()
+	defer n.mu.Unlock()
+	n.absent = slices.DeleteFunc(n.absent, func(a absence) bool { return !now.Before(a.until) })
+	for _, a := range n.absent {
+		d = max(d, a.until.Sub(now))
+	}
+	return d
 }
 
 // setServing marks the node as having, or having lost, its place in the ring.

@@ -121,7 +121,7 @@ func (p *Process) giveAwayPage(ctx context.Context, page ring.Arc, entries []Ent
 	// All at once: one after the other would take longer than the pins last where a round trip takes half a second.
 	var errs []error
 	p.rt.Gather(len(group), func(i int) error {
-		r, err := p.reconcile(ctx, page, group[i], false, nil, nil)
+		r, err := p.reconcile(ctx, page, group[i], false, nil)
 		if p.events.Reconciled != nil && (err != nil || r.sent > 0) {
 			p.events.Reconciled(ring.Ref{Addr: p.addr}, group[i], r.sent, 0, err)
 		}

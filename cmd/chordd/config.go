@@ -30,6 +30,7 @@ type Config struct {
 	Zone             string
 	Minority         string        // serve or refuse
 	ForgetDead       time.Duration // how long a dead process counts as a member
+	Grace            time.Duration // how long copies are not made again when a process has gone
 	TombstoneGrace   time.Duration // how long a delete is remembered at least
 
 	Data  string // directory
@@ -88,7 +89,7 @@ func DefaultConfig() Config {
 		Listen: fmt.Sprintf("127.0.0.1:%d", defaultPort), Data: "./chord-data", Store: storePebble, Sync: "always",
 		Replicas: n.Replicas, WriteQuorum: n.WriteQuorum, ReadQuorum: n.ReadQuorum, Successors: n.Successors, VNodes: 8, GossipPace: gossip.DefaultPace, RoutingPeers: n.RoutingPeers,
 		FingerBase: n.FingerBase, FingerCandidates: n.FingerCandidates,
-		Minority: minorityRefuse, ForgetDead: n.ForgetDead, TombstoneGrace: n.TombstoneGrace,
+		Minority: minorityRefuse, ForgetDead: n.ForgetDead, Grace: n.Grace, TombstoneGrace: n.TombstoneGrace,
 		MaxKeyBytes: n.MaxKeyBytes, MaxValueBytes: n.MaxValueBytes,
 		RepairEvery: n.RepairInterval, RepairRate: n.RepairRate, ScrubEvery: store.DefaultPebbleOptions().ScrubInterval,
 		Admin: "127.0.0.1:7402", StopTimeout: 30 * time.Second,
@@ -103,7 +104,7 @@ func (c Config) nodeConfig() node.Config {
 	n.MaxKeyBytes, n.MaxValueBytes, n.RoutingPeers = c.MaxKeyBytes, c.MaxValueBytes, c.RoutingPeers
 	n.RepairInterval, n.RepairRate = c.RepairEvery, c.RepairRate
 	n.FingerBase, n.FingerCandidates = c.FingerBase, c.FingerCandidates
-	n.ServeMinority, n.ForgetDead, n.TombstoneGrace = c.Minority == minorityServe, c.ForgetDead, c.TombstoneGrace
+	n.ServeMinority, n.ForgetDead, n.Grace, n.TombstoneGrace = c.Minority == minorityServe, c.ForgetDead, c.Grace, c.TombstoneGrace
 	return n
 }
 

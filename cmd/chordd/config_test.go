@@ -124,7 +124,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"listen": "127.0.0.1:1", "advertise": "127.0.0.1:2", "join": "127.0.0.1:3", "bootstrap-expect": "1", "data": "elsewhere",
 		"store": "memory", "sync": "never", "replicas": "4", "write-quorum": "3", "read-quorum": "3", "successors": "7", "vnodes": "9",
 		"max-key-bytes": "99", "max-value-bytes": "999", "admin": "off", "insecure": "true", "leave-on-stop": "true",
-		"gossip": "127.0.0.1:4", "gossip-advertise": "127.0.0.1:5", "gossip-pace": "5s", "routing-peers": "12", "finger-base": "4", "finger-candidates": "3", "minority": "serve", "forget-dead": "9m0s", "tombstone-grace": "8h0m0s", "repair-interval": "3m0s", "repair-rate": "65536", "scrub-interval": "1h0m0s", "zone": "here", "stop-timeout": "7s", "log-level": "debug", "log-format": "json", "dev": "true", "dev-nodes": "6",
+		"gossip": "127.0.0.1:4", "gossip-advertise": "127.0.0.1:5", "gossip-pace": "5s", "routing-peers": "12", "finger-base": "4", "finger-candidates": "3", "minority": "serve", "forget-dead": "9m0s", "grace": "11m0s", "tombstone-grace": "8h0m0s", "repair-interval": "3m0s", "repair-rate": "65536", "scrub-interval": "1h0m0s", "zone": "here", "stop-timeout": "7s", "log-level": "debug", "log-format": "json", "dev": "true", "dev-nodes": "6",
 	}
 	for _, name := range newSettings().names() {
 		value, ok := other[name]
