@@ -268,7 +268,7 @@ func (p *Process) callApply(ctx context.Context, to ring.Ref, records []Record) 
 // applyAt is callApply for the data path: for what an owner has decided by its claims.
 func (p *Process) applyAt(to ring.Ref, records []Record, claims []Claim) ([]Version, error) {
 	if to.Addr == p.addr {
-		if err := p.heed(claims); err != nil {
+		if err := p.heedAbout(claims, records); err != nil {
 			return nil, err
 		}
 		return p.apply(records)

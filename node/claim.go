@@ -32,13 +32,13 @@ func newer(epoch uint64, owner ring.ID, thanEpoch uint64, thanOwner ring.ID) boo
 
 func (s *snapshot) claim() Claim { return Claim{s.arc, s.epoch} }
 
-// heed takes in the claims of who wants something stored or compared. The error is a SupersededError if somebody else has a newer one to a part of one of the arcs.
+// heed takes in the claims of an owner who wants its arcs compared. The error is a SupersededError if somebody else has a newer one to a part of them.
 func (p *Process) heed(claims []Claim) error {
 	for _, c := range claims {
 		if p.claims.known(c) || mutantEpochUnchecked.on() {
 			continue
 		}
-		epoch := p.ownEpoch(c)
+		epoch := p.ownEpoch(c, func(s *snapshot) bool { return len(s.arc.Overlap(c.Arc)) > 0 })
 		if epoch == 0 {
 			epoch = p.claims.take(c)
 		}
@@ -49,11 +49,41 @@ func (p *Process) heed(claims []Claim) error {
 	return nil
 }
 
-// ownEpoch returns the epoch of an own node that owns a part of what another claims, and since later; 0 if there is none.
-func (p *Process) ownEpoch(c Claim) uint64 {
+// heedAbout takes in the claims by which records were decided. The error is a SupersededError if somebody else has a newer one to a key of them: while nodes join, an arc may be
+// claimed that is a little too large.
+func (p *Process) heedAbout(claims []Claim, records []Record) error {
+	for _, c := range claims {
+		if p.heed([]Claim{c}) == nil {
+			continue
+		}
+		for i := range records {
+			if id := records[i].ID(); c.Arc.Contains(id) {
+				if err := p.disputed(c, id); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// disputed returns an error if somebody else has a newer claim to a place in the arc of a claim.
+func (p *Process) disputed(c Claim, id ring.ID) error {
+	epoch := p.ownEpoch(c, func(s *snapshot) bool { return s.arc.Contains(id) })
+	if epoch == 0 {
+		epoch = p.claims.above(c, id)
+	}
+	if epoch != 0 {
+		return &SupersededError{Epoch: epoch}
+	}
+	return nil
+}
+
+// ownEpoch returns the epoch of an own node that is concerned by a claim of another, and has its own since later; 0 if there is none.
+func (p *Process) ownEpoch(c Claim, concerned func(s *snapshot) bool) uint64 {
 	for _, n := range p.nodes {
 		s := n.snap.Load()
-		if s.serving && n.self.ID != c.Arc.Through && newer(s.epoch, n.self.ID, c.Epoch, c.Arc.Through) && len(s.arc.Overlap(c.Arc)) > 0 {
+		if s.serving && n.self.ID != c.Arc.Through && newer(s.epoch, n.self.ID, c.Epoch, c.Arc.Through) && concerned(s) {
 			return s.epoch
 		}
 	}
@@ -102,13 +132,13 @@ func (b *batch) hearHeirs() {
 	}, nil, func(int, error) (enough bool) { return false })
 }
 
-// mayDecide returns an error if a node must not decide anything by a snapshot, as far as this process knows. What was settled in an epoch that is over may not be so any more.
-func (n *vnode) mayDecide(s *snapshot) error {
+// mayDecide returns an error if a node must not decide anything about a key by a snapshot, as far as this process knows. What was settled in an epoch that is over may not be so any more.
+func (n *vnode) mayDecide(s *snapshot, key []byte) error {
 	if n.fenced.Load() || n.snap.Load().epoch != s.epoch {
 		return errFenced
 	}
-	if c := s.claim(); !n.p.claims.known(c) {
-		err := n.p.heed([]Claim{c})
+	if c := s.claim(); !n.p.claims.known(c) && n.p.heed([]Claim{c}) != nil {
+		err := n.p.disputed(c, ring.Hash(key))
 		n.doubted(s, err)
 		return err
 	}

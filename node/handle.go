@@ -93,7 +93,7 @@ func (p *Process) Apply(_ context.Context, records []Record, claims []Claim) ([]
 	if err := p.reliable(); err != nil {
 		return nil, err
 	}
-	if err := p.heed(claims); err != nil {
+	if err := p.heedAbout(claims, records); err != nil {
 		return nil, err
 	}
 	for i := range records {

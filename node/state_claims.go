@@ -70,6 +70,19 @@ func (c *claims) at(id ring.ID) uint64 {
 	return spans[covering(spans, id)].epoch
 }
 
+// above returns the epoch of another owner's newer claim to a place in the arc of a claim, 0 if there is none.
+func (c *claims) above(claim Claim, id ring.ID) uint64 {
+	spans := c.load()
+	if len(spans) == 0 {
+		return 0
+	}
+	s := &spans[covering(spans, id)]
+	if owner := claim.Arc.Through; s.owner == owner || !newer(s.epoch, s.owner, claim.Epoch, owner) {
+		return 0
+	}
+	return s.epoch
+}
+
 // take takes in a claim, unless another owner has a newer one to a part of its arc: the epoch of that is returned then, else 0.
 func (c *claims) take(claim Claim) (newerEpoch uint64) {
 	c.observe(claim.Epoch)

@@ -95,13 +95,13 @@ func (b *batch) each(writes []write, f func(w *write) error) []write {
 
 // begin makes the record, or finds that the write has to go by the own store first.
 func (w *write) begin() error {
-	if err := w.n.mayDecide(w.s); err != nil {
+	if err := w.n.mayDecide(w.s, w.Key); err != nil {
 		return err
 	}
 	w.entered = !w.Conditional() && w.lane().enter()
 	latest, err := w.latest(false)
 	if err == nil && w.consulted {
-		err = w.n.mayDecide(w.s) // that has taken a while
+		err = w.n.mayDecide(w.s, w.Key) // that has taken a while
 	}
 	if err == nil && w.entered && latest.History == "" && !w.doubt {
 		if err = w.make(latest); err == nil {

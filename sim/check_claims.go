@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
 )
 
 // heeded is what a process has accepted from the owners of arcs: the last claim of each.
@@ -14,7 +15,7 @@ type heeded struct {
 }
 
 // heed checks that a process does not do what one owner says after it has heard that another owns a part of the arc since.
-func (c *Checker) heed(h *Host, claims []node.Claim) {
+func (c *Checker) heed(h *Host, claims []node.Claim, records []node.Record) {
 	if !c.checks.Data {
 		return
 	}
@@ -30,7 +31,7 @@ func (c *Checker) heed(h *Host, claims []node.Claim) {
 			epoch = max(epoch, k.claims[last].Epoch) // what an owner said before it renewed its claim may come late
 		}
 		for _, other := range k.claims {
-			if other.Arc.Through != owner && other.Epoch > epoch && len(other.Arc.Overlap(claim.Arc)) > 0 {
+			if other.Arc.Through != owner && other.Epoch > epoch && concerned(other.Arc, claim.Arc, records) {
 				c.report(CheckEpoch, fmt.Sprintf("%s does what %s says as the owner of %v since epoch %d, though it has heard that %s owns %v since %d",
 					addrOf(h.Number()), owner.Short(), claim.Arc, claim.Epoch, other.Arc.Through.Short(), other.Arc, other.Epoch), h.Number())
 				return
@@ -43,4 +44,12 @@ func (c *Checker) heed(h *Host, claims []node.Claim) {
 			k.claims[last] = claim
 		}
 	}
+}
+
+// concerned reports whether an arc that somebody else owns has a part of what an owner speaks of: the records in its arc, or all of that if there are none.
+func concerned(other, arc ring.Arc, records []node.Record) bool {
+	if len(records) == 0 {
+		return len(other.Overlap(arc)) > 0
+	}
+	return slices.ContainsFunc(records, func(r node.Record) bool { return arc.Contains(r.ID()) && other.Contains(r.ID()) })
 }

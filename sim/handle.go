@@ -53,6 +53,6 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 		d.result, a.err = p.Serve(ctx, q.op)
 	}
 	if heeded := h.w.options.Heeded; heeded != nil && len(q.claims) > 0 && a.err == nil {
-		heeded(h, q.claims)
+		heeded(h, q.claims, q.records)
 	}
 }

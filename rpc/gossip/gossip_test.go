@@ -25,7 +25,8 @@ import (
 // waiting for when it was shut down: nothing calls that off, it ends by itself after
 // at most eight probe intervals.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),
+		goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).handleIndirectPing.func2")) // both end with the time-out of a probe
 }
 
 // patience is how long a condition may take before a test gives up on it.
