@@ -38,11 +38,8 @@ func (p *Process) heed(claims []Claim) error {
 		if p.claims.known(c) || mutantEpochUnchecked.on() {
 			continue
 		}
-		epoch := p.ownEpoch(c, func(s *snapshot) bool { return len(s.arc.Overlap(c.Arc)) > 0 })
-		if epoch == 0 {
-			epoch = p.claims.take(c)
-		}
-		if epoch != 0 {
+		own := p.ownEpoch(c, func(s *snapshot) bool { return len(s.arc.Overlap(c.Arc)) > 0 })
+		if epoch := max(own, p.claims.take(c)); epoch != 0 {
 			return &SupersededError{Epoch: epoch}
 		}
 	}

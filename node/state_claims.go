@@ -83,7 +83,7 @@ func (c *claims) above(claim Claim, id ring.ID) uint64 {
 	return s.epoch
 }
 
-// take takes in a claim, unless another owner has a newer one to a part of its arc: the epoch of that is returned then, else 0.
+// take takes in a claim where no other owner has a newer one. It returns the newest epoch of those who have, 0 if nobody has.
 func (c *claims) take(claim Claim) (newerEpoch uint64) {
 	c.observe(claim.Epoch)
 	c.mu.Lock()
@@ -95,7 +95,7 @@ func (c *claims) take(claim Claim) (newerEpoch uint64) {
 		switch {
 		case !claim.Arc.Contains(s.through):
 		case s.owner != owner && newer(s.epoch, s.owner, claim.Epoch, owner):
-			return s.epoch
+			newerEpoch = max(newerEpoch, s.epoch)
 		case s.epoch < claim.Epoch || s.owner != owner:
 			s.owner, s.epoch = owner, claim.Epoch
 		}
@@ -105,7 +105,7 @@ func (c *claims) take(claim Claim) (newerEpoch uint64) {
 		spans = joined(forgotten(spans))
 	}
 	c.spans.Store(&spans)
-	return 0
+	return newerEpoch
 }
 
 // own takes in the claim of an own node, which nothing that was heard of before is newer than. Who has never heard of any need not remember it either: it is in the node's snapshot.

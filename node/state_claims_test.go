@@ -43,7 +43,7 @@ func TestClaims(t *testing.T) {
 			}
 			for i := range model {
 				m, in := &model[i], claim.Arc.Contains(point(byte(i)))
-				if in && !refused && (m.owner != owner || m.epoch < claim.Epoch) {
+				if in && !newer(m.epoch, point(m.owner), claim.Epoch, point(owner)) && (m.owner != owner || m.epoch < claim.Epoch) {
 					*m = place{owner, claim.Epoch}
 				}
 				if epoch := c.at(point(byte(i))); epoch != m.epoch {
