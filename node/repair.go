@@ -54,7 +54,6 @@ func (n *vnode) repairNow(ctx context.Context) {
 	began := n.p.rt.Now()
 	switch err := n.reconcileAll(ctx, s, s.arc, n.hold(began) > 0, nil); {
 	case errors.Is(err, errHeld):
-		println("HELD", n.self.String(), n.p.rt.Now().Unix()%100000, n.hold(n.p.rt.Now()).String())
 		d := n.p.cfg.SettleDelay
 		if n.snap.Load().epoch == s.epoch { // else the change has asked for a repair
 			d = max(d, n.hold(n.p.rt.Now()))
