@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -93,6 +94,9 @@ func printing(p *pass) {
 		switch pkg, name, _ := p.used(id); {
 		case pkg == "fmt" && strings.HasPrefix(name, "Print"), pkg == "os" && (name == "Stdout" || name == "Stderr"):
 			p.report(id.Pos(), "%s.%s is banned in %s, use an error, Events or an io.Writer that the caller passes", pkg, name, p.name)
+		}
+		if b, ok := p.TypesInfo.Uses[id].(*types.Builtin); ok && strings.HasPrefix(b.Name(), "print") {
+			p.report(id.Pos(), "%s is banned in %s, use an error, Events or an io.Writer that the caller passes", b.Name(), p.name)
 		}
 	})
 }
