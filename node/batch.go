@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -53,7 +54,8 @@ type batch struct {
 	group  []ring.Ref // the replicas, this process first
 	ops    []owned
 	answer func([]Answer)
-	ready  []Answer // to be handed over
+	ready  []Answer  // to be handed over
+	began  time.Time // of a write: when it was sent to the replicas, the last time
 }
 
 // owned is an operation with the node that owns its key.

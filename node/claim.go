@@ -22,8 +22,8 @@ type Claim struct {
 	Epoch uint64
 }
 
-// errFenced is what an owner says until it has renewed its claim.
-var errFenced = fmt.Errorf("%w: the owner of the key has to find out whether it still is one", ErrSuperseded)
+// errSuspended is what a node says that is suspended, until it has renewed its claim.
+var errSuspended = fmt.Errorf("%w: the owner of the key has to find out whether it still is one", ErrSuperseded)
 
 // newer reports whether a claim by an owner takes precedence over one by another.
 func newer(epoch uint64, owner ring.ID, thanEpoch uint64, thanOwner ring.ID) bool {
@@ -32,16 +32,14 @@ func newer(epoch uint64, owner ring.ID, thanEpoch uint64, thanOwner ring.ID) boo
 
 func (s *snapshot) claim() Claim { return Claim{s.arc, s.epoch} }
 
-// heed takes in the claims of an owner who wants its arcs compared. The error is a SupersededError if somebody else has a newer one to a part of them.
-func (p *Process) heed(claims []Claim) error {
-	for _, c := range claims {
-		if p.claims.known(c) || mutantEpochUnchecked.on() {
-			continue
-		}
-		own := p.ownEpoch(c, func(s *snapshot) bool { return len(s.arc.Overlap(c.Arc)) > 0 })
-		if epoch := max(own, p.claims.take(c)); epoch != 0 {
-			return &SupersededError{Epoch: epoch}
-		}
+// heed takes in a claim. The error is a SupersededError if somebody else has a newer one to a part of its arc.
+func (p *Process) heed(c Claim) error {
+	if p.claims.known(c) || mutantEpochUnchecked.on() {
+		return nil
+	}
+	own := p.ownEpoch(c, func(s *snapshot) bool { return len(s.arc.Overlap(c.Arc)) > 0 })
+	if epoch := max(own, p.claims.take(c)); epoch != 0 {
+		return &SupersededError{Epoch: epoch}
 	}
 	return nil
 }
@@ -50,7 +48,7 @@ func (p *Process) heed(claims []Claim) error {
 // claimed that is a little too large.
 func (p *Process) heedAbout(claims []Claim, records []Record) error {
 	for _, c := range claims {
-		if p.heed([]Claim{c}) == nil {
+		if p.heed(c) == nil {
 			continue
 		}
 		for i := range records {
@@ -76,6 +74,13 @@ func (p *Process) disputed(c Claim, id ring.ID) error {
 	return nil
 }
 
+// claimsTo returns the claims that records were decided by.
+func claimsTo(records []Record, claims []Claim) []Claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool {
+		return !slices.ContainsFunc(records, func(r Record) bool { return c.Arc.Contains(r.ID()) })
+	})
+}
+
 // ownEpoch returns the epoch of an own node that is concerned by a claim of another, and has its own since later; 0 if there is none.
 func (p *Process) ownEpoch(c Claim, concerned func(s *snapshot) bool) uint64 {
 	for _, n := range p.nodes {
@@ -99,7 +104,10 @@ func (p *Process) epochAt(id ring.ID) uint64 {
 // superseded takes in that somebody else has a newer claim to a part of what a node owned by a snapshot, unless that has changed since: until its claim is renewed, the node decides nothing.
 func (n *vnode) superseded(s *snapshot, epoch uint64) {
 	n.p.claims.observe(epoch)
-	if s.epoch == n.snap.Load().epoch && n.fenced.CompareAndSwap(false, true) {
+	if s.epoch == n.snap.Load().epoch && n.suspended.CompareAndSwap(false, true) {
+		if n.p.events.Suspended != nil {
+			n.p.events.Suspended(n.self, s.heir())
+		}
 		n.p.rt.Go(func() { n.renew(n.p.ctx) })
 	}
 }
@@ -131,10 +139,10 @@ func (b *batch) hearHeirs() {
 
 // mayDecide returns an error if a node must not decide anything about a key by a snapshot, as far as this process knows. What was settled in an epoch that is over may not be so any more.
 func (n *vnode) mayDecide(s *snapshot, key []byte) error {
-	if n.fenced.Load() || n.snap.Load().epoch != s.epoch {
-		return errFenced
+	if n.suspended.Load() || n.snap.Load().epoch != s.epoch {
+		return errSuspended
 	}
-	if c := s.claim(); !n.p.claims.known(c) && n.p.heed([]Claim{c}) != nil {
+	if c := s.claim(); n.p.heed(c) != nil {
 		err := n.p.disputed(c, ring.Hash(key))
 		n.doubted(s, err)
 		return err
@@ -179,14 +187,12 @@ func (n *vnode) hearHeir(v ring.View, began time.Time) {
 	}
 }
 
-// doubted is superseded for an error of a call that was made as the owner. It reports whether that was the reason.
-func (n *vnode) doubted(s *snapshot, err error) bool {
+// doubted is superseded if that is what an error says of a call that was made as the owner.
+func (n *vnode) doubted(s *snapshot, err error) {
 	var e *SupersededError
-	if !errors.As(err, &e) {
-		return false
+	if errors.As(err, &e) {
+		n.superseded(s, e.Epoch)
 	}
-	n.superseded(s, e.Epoch)
-	return true
 }
 
 // renew claims the arc of a node anew when its heir says that it is the node's. Before that, what the node has decided by its old claim must have come to an end, or the new one would
@@ -209,6 +215,6 @@ func (n *vnode) renew(ctx context.Context) {
 			break
 		}
 	}
-	n.fenced.Store(false)
+	n.suspended.Store(false)
 	n.repairAfter(n.p.cfg.SettleDelay)
 }

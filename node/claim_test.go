@@ -52,6 +52,9 @@ func TestOwnerThatWasReplaced(t *testing.T) {
 				c.t.Errorf("%v by who was the owner: got %+v, %v, want an error that says that nothing was applied", op.Kind, r, err)
 			}
 		}
+		if was.Status().Nodes[0].Settled {
+			c.t.Error("who was the owner says that all is well with its arc")
+		}
 		c.wantValue(is, key, "1")
 		c.setFault(was.addr, nil)
 		c.converge(30 * time.Second)

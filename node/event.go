@@ -15,6 +15,9 @@ type Events struct {
 	NeighborsChanged func(old, new ring.View)
 	// PeerFailed: a ring call to a node failed in a way that makes it count as dead.
 	PeerFailed func(peer ring.Ref, err error)
+	// Suspended: another node has claimed a part of a node's arc, or does not know that the node has it, so that this one takes no writes and reads nothing by quorum until its
+	// heir, whose it would be, gives way or the ring has closed.
+	Suspended func(n, heir ring.Ref)
 	// Settled: all replicas of a node's arc agree again after a change of arc or group.
 	Settled func(n ring.Ref, arc ring.Arc, group []ring.Ref, took time.Duration)
 	// Reconciled: a comparison of an arc with a replica is done: records sent and received, and the error that ended it.

@@ -165,8 +165,10 @@ func (p *Process) Digest(_ context.Context, arcs []ring.Arc, claims []Claim) ([]
 	if err := p.pin(arcs); err != nil {
 		return nil, err
 	}
-	if err := p.heed(claims); err != nil {
-		return nil, err
+	for _, c := range claims {
+		if err := p.heed(c); err != nil {
+			return nil, err
+		}
 	}
 	return p.store.Digest(arcs)
 }

@@ -58,7 +58,7 @@ func (p *Process) vouch(w *Want) ring.Arc {
 		return ring.Arc{}
 	}
 	n, s := p.owner(ring.Hash(w.Key))
-	if n == nil || n.fenced.Load() || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
+	if n == nil || n.suspended.Load() || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
 		return ring.Arc{}
 	}
 	return s.arc

@@ -180,7 +180,7 @@ type NodeStatus struct {
 	View    ring.View
 	Fingers []ring.Ref
 	Serving bool // it has its place in the ring and answers for its arc
-	Settled bool // all replicas of its arc agree since the last change of arc or group
+	Settled bool // all replicas of its arc agree since the last change of arc or group, and nobody else claims it
 	Group   []ring.Ref
 }
 
@@ -194,7 +194,7 @@ func (p *Process) Status() Status {
 	for _, n := range p.nodes {
 		s := n.snap.Load()
 		st.Nodes = append(st.Nodes, NodeStatus{
-			View: s.view, Fingers: n.fingers(), Serving: s.serving, Settled: s.settled, Group: s.group,
+			View: s.view, Fingers: n.fingers(), Serving: s.serving, Settled: s.settled && !n.suspended.Load(), Group: s.group,
 		})
 	}
 	return st

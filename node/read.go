@@ -144,8 +144,8 @@ func (p *Process) deniable(group []ring.Ref, need int) error {
 
 // superseded returns an error if the node's claim to the key is not the newest: then it may not know who has been told of the last write.
 func (q *quorumRead) superseded() error {
-	if q.n.fenced.Load() {
-		return errFenced
+	if q.n.suspended.Load() {
+		return errSuspended
 	}
 	if q.epoch <= q.s.epoch || mutantEpochUnchecked.on() {
 		return nil

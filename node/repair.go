@@ -56,7 +56,7 @@ func (n *vnode) repairNow(ctx context.Context) {
 	case errors.Is(err, errHeld):
 		d := n.p.cfg.SettleDelay
 		if n.snap.Load().epoch == s.epoch { // else the change has asked for a repair
-			d = max(d, n.hold(n.p.rt.Now()))
+			d = max(d, min(n.hold(n.p.rt.Now()), n.p.cfg.RepairInterval))
 		}
 		n.repairAfter(d)
 		return
@@ -75,7 +75,7 @@ func (n *vnode) repairNow(ctx context.Context) {
 
 // reconcileAll reconciles an arc of a snapshot, or a part of it, with its group, one member at a time: what one sends can be passed on to the
 // next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison. With hold it fetches what it lacks, and sends
-// nothing: its error is errHeld if that is missing somewhere.
+// nothing: its error is errHeld if nothing else is wrong, but somebody lacks some.
 func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hold bool, report func(Repaired)) error {
 	if mutantRepairNever.on() {
 		return nil
@@ -86,14 +86,17 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hol
 	}
 	var errs []error
 	claims := []Claim{s.claim()}
-	received := 0
+	received, held := 0, false
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {
 			r := reconciliation{p: n.p, peer: peer, pull: true, claims: claims, hold: hold, progress: g}
-			err := r.start(ctx, arc)
+			err := r.perform(ctx, arc)
+			if errors.Is(err, errHeld) {
+				held, err = true, nil
+			}
 			n.doubted(s, err)
-			if n.p.events.Reconciled != nil && (err != nil && !errors.Is(err, errHeld) || r.sent+r.received > 0) {
+			if n.p.events.Reconciled != nil && (err != nil || r.sent+r.received > 0) {
 				n.p.events.Reconciled(n.self, peer, r.sent, r.received, err)
 			}
 			if report != nil {
@@ -108,7 +111,10 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hol
 			break
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || !held {
+		return err
+	}
+	return errHeld
 }
 
 // Repaired is what came of the comparison of an arc with one of its replicas.

@@ -23,7 +23,7 @@ type vnode struct {
 	progress    atomic.Pointer[progress] // of the comparison under way
 	deciding    atomic.Int32             // writes
 	heardHeir   atomic.Int64             // when the node last knew from its heir that that had not taken over, Unix time in ns
-	fenced      atomic.Bool              // somebody has a newer claim to the arc: nothing is decided until the own one is renewed
+	suspended   atomic.Bool              // somebody has a newer claim to the arc: nothing is decided until the own one is renewed
 
 	snap atomic.Pointer[snapshot] // what the data path reads
 

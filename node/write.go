@@ -240,7 +240,6 @@ func (p *Process) replicasFor(l Level, quorum int, group []ring.Ref) (int, error
 // round is one attempt to store a record at its replicas.
 type round struct {
 	acks       int
-	began      int64   // Unix time in ns
 	kept       bool    // the own store has taken it
 	newer      Version // the newest version of another origin that a replica has in place of the record; zero if none
 	skewed     int     // replicas that refused the version as too far ahead
@@ -267,9 +266,9 @@ func (b *batch) replicate(writes []write, need int) {
 	}
 	records := make([]Record, len(writes)) // a late call reads them when the writes are gone
 	claims := make([]Claim, 0, min(len(writes), 8))
-	began := p.rt.Now().UnixNano()
+	b.began = p.rt.Now()
 	for i := range writes {
-		records[i], writes[i].began = writes[i].record, began
+		records[i] = writes[i].record
 		if c := writes[i].s.claim(); !slices.Contains(claims, c) {
 			claims = append(claims, c)
 		}
@@ -332,7 +331,7 @@ func (b *batch) count(w *write, replica ring.Ref, s stored, need int) {
 	if s.err != nil {
 		w.n.doubted(w.s, s.err)
 	} else if replica.Addr == w.s.heir().Addr { // it would have refused
-		w.n.heardHeir.Store(w.began)
+		w.n.heardHeir.Store(b.began.UnixNano())
 	}
 	if w.enough = w.acks >= need && (w.kept || mutantAckOwnLate.on()); w.enough && w.newer.IsZero() {
 		a := &w.answer
@@ -371,7 +370,7 @@ func (w *write) verdict(need int) error {
 			return fmt.Errorf("%w: %w: %w", ErrUnknown, err, failed)
 		}
 		return failed
-	case w.superseded == len(w.failures) && w.acks == 0 && !w.placed && !w.known:
+	case w.superseded > 0 && w.superseded == len(w.failures) && w.acks == 0 && !w.placed && !w.known:
 		return failed // nobody has it
 	}
 	return fmt.Errorf("%w: %w: %d of %d have it: %w", ErrUnknown, ErrConsistency, w.acks, need, failed)
@@ -393,11 +392,4 @@ func (w *write) takeBack() error {
 		err = errors.New("it was overwritten meanwhile")
 	}
 	return err
-}
-
-// claimsTo returns the claims that records were decided by.
-func claimsTo(records []Record, claims []Claim) []Claim {
-	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool {
-		return !slices.ContainsFunc(records, func(r Record) bool { return c.Arc.Contains(r.ID()) })
-	})
 }

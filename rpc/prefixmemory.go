@@ -14,6 +14,7 @@ type toldVersion struct {
 	lapsed  bool          // that it has expired was told
 }
 
+// toldVersions remembers what a watch of a prefix has told, in two generations of which the older one is dropped when the younger is full. Keys are known by their places, so
 // that long ones take no more room than short ones.
 type toldVersions struct {
 	max   int // keys in a generation

@@ -80,6 +80,11 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 				log.Error().Stringer("node", n.ID).Err(err).Msg("the node's state breaks an invariant: a bug or a hostile peer; please report it")
 			})
 		},
+		Suspended: func(n, heir ring.Ref) {
+			complaints.do("suspended "+n.ID.String(), func() {
+				log.Warn().Stringer("node", n.ID).Stringer("heir", heir).Msg("another node has taken over, or is about to: no writes and quorum reads until it is known who owns the arc")
+			})
+		},
 		Standing: func(s node.Standing) {
 			e := log.Warn().Int("alive", s.Alive).Int("dead", s.Dead)
 			if s.Minority {
