@@ -15,6 +15,6 @@ func Open() {
 	mu.Lock()
 	defer mu.Unlock()
 	log.SetOutput(os.Stdout) // want "os.Stdout is banned in node/store, use an error, Events or an io.Writer that the caller passes"
-	println("here") // want "println is banned in node/store, use an error, Events or an io.Writer that the caller passes"
+	println("here")          // want "println is banned in node/store, use an error, Events or an io.Writer that the caller passes"
 	go time.Now()
 }
