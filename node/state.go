@@ -21,8 +21,6 @@ type vnode struct {
 	rounds      atomic.Int32             // of stabilization since something has changed
 	repairing   atomic.Bool              // or waiting for that
 	progress    atomic.Pointer[progress] // of the comparison under way
-	deciding    atomic.Int32             // writes
-	heardHeir   atomic.Int64             // when the node last knew from its heir that that had not taken over, Unix time in ns
 	suspended   atomic.Bool              // somebody has a newer claim to the arc: nothing is decided until the own one is renewed
 
 	snap atomic.Pointer[snapshot] // what the data path reads
@@ -37,6 +35,10 @@ type vnode struct {
 	fingerCursor ring.ID  // fix_fingers goes on behind it
 	absent       []absence
 	repairStop   func() // cancels the timer of the next repair
+
+	// Written with each write, so not beside what each reads.
+	deciding  atomic.Int32 // writes
+	heardHeir atomic.Int64 // when the node last knew from its heir that that had not taken over, Unix time in ns
 }
 
 // snapshot is an immutable picture of a vnode.

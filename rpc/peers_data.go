@@ -37,7 +37,7 @@ func (p *Peers) Apply(ctx context.Context, to ring.Ref, records []node.Record, c
 	defer cancel()
 	versions := make([]node.Version, 0, len(records))
 	for len(records) > 0 {
-		n, bytes := 0, len(claims)*itemOverhead
+		n, bytes := 0, len(claims)*claimBytes
 		for n < len(records) && n < maxItems {
 			size := len(records[n].Key) + len(records[n].Value) + len(records[n].History) + itemOverhead
 			if n > 0 && bytes+size > maxBatchBytes {

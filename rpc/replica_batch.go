@@ -107,7 +107,7 @@ func (b *replicaBatch) start(calls []*chordv1.ReplicaCall) {
 }
 
 func replicaCallBytes(call *chordv1.ReplicaCall) int {
-	bytes := itemOverhead * (1 + len(call.GetClaims()))
+	bytes := itemOverhead + len(call.GetClaims())
 	for _, m := range call.GetRecords() {
 		bytes += itemOverhead + len(m.GetKey()) + len(m.GetValue()) + len(m.GetHistory())
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -384,9 +385,7 @@ func TestForgedBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := []*chordv1.Record{{Key: key(1), Version: &chordv1.Version{Time: 1}}}
-	claim := func(epoch uint64) []*chordv1.Claim {
-		return []*chordv1.Claim{{After: make([]byte, 20), Through: bytes.Repeat([]byte{1}, 20), Epoch: epoch}}
-	}
+	claim := func(epoch uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Repeat([]byte{1}, 40), epoch) }
 	batch := []*chordv1.ReplicaCall{
 		{Seq: 1},
 		{Seq: 2, Records: good},
@@ -396,6 +395,7 @@ func TestForgedBatches(t *testing.T) {
 		{Seq: 6, Records: good, Claims: claim(1)},
 		{Seq: 7, Records: good, Claims: claim(2)},
 		{Seq: 8, Records: good, Claims: claim(1 << 63)},
+		{Seq: 9, Records: good, Claims: claim(2)[1:]},
 	}
 	if err := records.Send(&chordv1.ReplicaBatch{Calls: batch}); err != nil {
 		t.Fatal(err)
@@ -411,7 +411,7 @@ func TestForgedBatches(t *testing.T) {
 		}
 	}
 	if reasons[1] != "INVALID" || reasons[2] != "" || reasons[3] != "INVALID" || reasons[4] != "INVALID" || reasons[5] != "INVALID" ||
-		reasons[6] != "SUPERSEDED" || reasons[7] != "" || reasons[8] != "INVALID" {
+		reasons[6] != "SUPERSEDED" || reasons[7] != "" || reasons[8] != "INVALID" || reasons[9] != "INVALID" {
 		t.Errorf("records: got %v", reasons)
 	}
 }

@@ -21,78 +21,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Claim says that a node, through, owns the arc that ends with it, since an epoch, which is below 2^63.
-type Claim struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	After         []byte                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
-	Through       []byte                 `protobuf:"bytes,2,opt,name=through,proto3" json:"through,omitempty"`
-	Epoch         uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Claim) Reset() {
-	*x = Claim{}
-	mi := &file_chord_v1_replica_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Claim) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Claim) ProtoMessage() {}
-
-func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
-func (*Claim) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Claim) GetAfter() []byte {
-	if x != nil {
-		return x.After
-	}
-	return nil
-}
-
-func (x *Claim) GetThrough() []byte {
-	if x != nil {
-		return x.Through
-	}
-	return nil
-}
-
-func (x *Claim) GetEpoch() uint64 {
-	if x != nil {
-		return x.Epoch
-	}
-	return 0
-}
-
 type ApplyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	Claims        []*Claim               `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"` // by which an owner has just decided the records; refused with SUPERSEDED if another node has a newer one
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// By which an owner has just decided the records; refused with SUPERSEDED if another node has a newer one. A claim says that a node owns the arc that ends with
+	// it, since an epoch below 2^63. It has 48 bytes: where the arc begins, the node, and the epoch, big-endian.
+	Claims        []byte `protobuf:"bytes,2,opt,name=claims,proto3" json:"claims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[1]
+	mi := &file_chord_v1_replica_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -104,7 +45,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[1]
+	mi := &file_chord_v1_replica_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -117,7 +58,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{1}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *ApplyRequest) GetRecords() []*Record {
@@ -127,7 +68,7 @@ func (x *ApplyRequest) GetRecords() []*Record {
 	return nil
 }
 
-func (x *ApplyRequest) GetClaims() []*Claim {
+func (x *ApplyRequest) GetClaims() []byte {
 	if x != nil {
 		return x.Claims
 	}
@@ -143,7 +84,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[2]
+	mi := &file_chord_v1_replica_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -155,7 +96,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[2]
+	mi := &file_chord_v1_replica_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -168,7 +109,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{2}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ApplyResponse) GetVersions() []*Version {
@@ -191,7 +132,7 @@ type Want struct {
 
 func (x *Want) Reset() {
 	*x = Want{}
-	mi := &file_chord_v1_replica_proto_msgTypes[3]
+	mi := &file_chord_v1_replica_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +144,7 @@ func (x *Want) String() string {
 func (*Want) ProtoMessage() {}
 
 func (x *Want) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[3]
+	mi := &file_chord_v1_replica_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +157,7 @@ func (x *Want) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Want.ProtoReflect.Descriptor instead.
 func (*Want) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{3}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Want) GetKey() []byte {
@@ -263,7 +204,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[4]
+	mi := &file_chord_v1_replica_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -275,7 +216,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[4]
+	mi := &file_chord_v1_replica_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -288,7 +229,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{4}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FetchRequest) GetWants() []*Want {
@@ -311,7 +252,7 @@ type Found struct {
 
 func (x *Found) Reset() {
 	*x = Found{}
-	mi := &file_chord_v1_replica_proto_msgTypes[5]
+	mi := &file_chord_v1_replica_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +264,7 @@ func (x *Found) String() string {
 func (*Found) ProtoMessage() {}
 
 func (x *Found) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[5]
+	mi := &file_chord_v1_replica_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +277,7 @@ func (x *Found) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Found.ProtoReflect.Descriptor instead.
 func (*Found) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{5}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Found) GetVersion() *Version {
@@ -383,7 +324,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[6]
+	mi := &file_chord_v1_replica_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +336,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[6]
+	mi := &file_chord_v1_replica_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +349,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{6}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FetchResponse) GetFound() []*Found {
@@ -421,14 +362,14 @@ func (x *FetchResponse) GetFound() []*Found {
 type DigestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Arcs          []*Arc                 `protobuf:"bytes,1,rep,name=arcs,proto3" json:"arcs,omitempty"`
-	Claims        []*Claim               `protobuf:"bytes,2,rep,name=claims,proto3" json:"claims,omitempty"` // of an owner, as in ApplyRequest
+	Claims        []byte                 `protobuf:"bytes,2,opt,name=claims,proto3" json:"claims,omitempty"` // of an owner, as in ApplyRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[7]
+	mi := &file_chord_v1_replica_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +381,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[7]
+	mi := &file_chord_v1_replica_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +394,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{7}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DigestRequest) GetArcs() []*Arc {
@@ -463,7 +404,7 @@ func (x *DigestRequest) GetArcs() []*Arc {
 	return nil
 }
 
-func (x *DigestRequest) GetClaims() []*Claim {
+func (x *DigestRequest) GetClaims() []byte {
 	if x != nil {
 		return x.Claims
 	}
@@ -480,7 +421,7 @@ type Summary struct {
 
 func (x *Summary) Reset() {
 	*x = Summary{}
-	mi := &file_chord_v1_replica_proto_msgTypes[8]
+	mi := &file_chord_v1_replica_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +433,7 @@ func (x *Summary) String() string {
 func (*Summary) ProtoMessage() {}
 
 func (x *Summary) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[8]
+	mi := &file_chord_v1_replica_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +446,7 @@ func (x *Summary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Summary.ProtoReflect.Descriptor instead.
 func (*Summary) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{8}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Summary) GetCount() uint64 {
@@ -531,7 +472,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +484,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[9]
+	mi := &file_chord_v1_replica_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +497,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DigestResponse) GetSummaries() []*Summary {
@@ -580,7 +521,7 @@ type OutlineRequest struct {
 
 func (x *OutlineRequest) Reset() {
 	*x = OutlineRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +533,7 @@ func (x *OutlineRequest) String() string {
 func (*OutlineRequest) ProtoMessage() {}
 
 func (x *OutlineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[10]
+	mi := &file_chord_v1_replica_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +546,7 @@ func (x *OutlineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlineRequest.ProtoReflect.Descriptor instead.
 func (*OutlineRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OutlineRequest) GetBlocks() []uint64 {
@@ -646,7 +587,7 @@ type OutlineResponse struct {
 
 func (x *OutlineResponse) Reset() {
 	*x = OutlineResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +599,7 @@ func (x *OutlineResponse) String() string {
 func (*OutlineResponse) ProtoMessage() {}
 
 func (x *OutlineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[11]
+	mi := &file_chord_v1_replica_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +612,7 @@ func (x *OutlineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlineResponse.ProtoReflect.Descriptor instead.
 func (*OutlineResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *OutlineResponse) GetCounts() []uint32 {
@@ -700,7 +641,7 @@ type NameRequest struct {
 
 func (x *NameRequest) Reset() {
 	*x = NameRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +653,7 @@ func (x *NameRequest) String() string {
 func (*NameRequest) ProtoMessage() {}
 
 func (x *NameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[12]
+	mi := &file_chord_v1_replica_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +666,7 @@ func (x *NameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameRequest.ProtoReflect.Descriptor instead.
 func (*NameRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *NameRequest) GetBlocks() []uint64 {
@@ -765,7 +706,7 @@ type NameResponse struct {
 
 func (x *NameResponse) Reset() {
 	*x = NameResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +718,7 @@ func (x *NameResponse) String() string {
 func (*NameResponse) ProtoMessage() {}
 
 func (x *NameResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[13]
+	mi := &file_chord_v1_replica_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +731,7 @@ func (x *NameResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NameResponse.ProtoReflect.Descriptor instead.
 func (*NameResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *NameResponse) GetEntries() []*Entry {
@@ -811,7 +752,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +764,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[14]
+	mi := &file_chord_v1_replica_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +777,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRequest) GetArc() *Arc {
@@ -870,7 +811,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +823,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[15]
+	mi := &file_chord_v1_replica_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +836,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Entry) GetKey() []byte {
@@ -921,7 +862,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +874,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[16]
+	mi := &file_chord_v1_replica_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +887,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListResponse) GetEntries() []*Entry {
@@ -965,7 +906,7 @@ type CollectRequest struct {
 
 func (x *CollectRequest) Reset() {
 	*x = CollectRequest{}
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +918,7 @@ func (x *CollectRequest) String() string {
 func (*CollectRequest) ProtoMessage() {}
 
 func (x *CollectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[17]
+	mi := &file_chord_v1_replica_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +931,7 @@ func (x *CollectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectRequest.ProtoReflect.Descriptor instead.
 func (*CollectRequest) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CollectRequest) GetEntries() []*Entry {
@@ -1008,7 +949,7 @@ type CollectResponse struct {
 
 func (x *CollectResponse) Reset() {
 	*x = CollectResponse{}
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +961,7 @@ func (x *CollectResponse) String() string {
 func (*CollectResponse) ProtoMessage() {}
 
 func (x *CollectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[18]
+	mi := &file_chord_v1_replica_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +974,7 @@ func (x *CollectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CollectResponse.ProtoReflect.Descriptor instead.
 func (*CollectResponse) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{17}
 }
 
 // ReplicaCall is an Apply, if it has records, or a Fetch, if it has wants.
@@ -1042,14 +983,14 @@ type ReplicaCall struct {
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Records       []*Record              `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
 	Wants         []*Want                `protobuf:"bytes,3,rep,name=wants,proto3" json:"wants,omitempty"`
-	Claims        []*Claim               `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty"` // of an Apply
+	Claims        []byte                 `protobuf:"bytes,4,opt,name=claims,proto3" json:"claims,omitempty"` // of an Apply, as in ApplyRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplicaCall) Reset() {
 	*x = ReplicaCall{}
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1002,7 @@ func (x *ReplicaCall) String() string {
 func (*ReplicaCall) ProtoMessage() {}
 
 func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[19]
+	mi := &file_chord_v1_replica_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1015,7 @@ func (x *ReplicaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaCall.ProtoReflect.Descriptor instead.
 func (*ReplicaCall) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReplicaCall) GetSeq() uint64 {
@@ -1098,7 +1039,7 @@ func (x *ReplicaCall) GetWants() []*Want {
 	return nil
 }
 
-func (x *ReplicaCall) GetClaims() []*Claim {
+func (x *ReplicaCall) GetClaims() []byte {
 	if x != nil {
 		return x.Claims
 	}
@@ -1118,7 +1059,7 @@ type ReplicaReply struct {
 
 func (x *ReplicaReply) Reset() {
 	*x = ReplicaReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[20]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1071,7 @@ func (x *ReplicaReply) String() string {
 func (*ReplicaReply) ProtoMessage() {}
 
 func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[20]
+	mi := &file_chord_v1_replica_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1084,7 @@ func (x *ReplicaReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaReply.ProtoReflect.Descriptor instead.
 func (*ReplicaReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{20}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplicaReply) GetSeq() uint64 {
@@ -1183,7 +1124,7 @@ type ReplicaBatch struct {
 
 func (x *ReplicaBatch) Reset() {
 	*x = ReplicaBatch{}
-	mi := &file_chord_v1_replica_proto_msgTypes[21]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1136,7 @@ func (x *ReplicaBatch) String() string {
 func (*ReplicaBatch) ProtoMessage() {}
 
 func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[21]
+	mi := &file_chord_v1_replica_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1149,7 @@ func (x *ReplicaBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatch.ProtoReflect.Descriptor instead.
 func (*ReplicaBatch) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{21}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReplicaBatch) GetCalls() []*ReplicaCall {
@@ -1227,7 +1168,7 @@ type ReplicaBatchReply struct {
 
 func (x *ReplicaBatchReply) Reset() {
 	*x = ReplicaBatchReply{}
-	mi := &file_chord_v1_replica_proto_msgTypes[22]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1180,7 @@ func (x *ReplicaBatchReply) String() string {
 func (*ReplicaBatchReply) ProtoMessage() {}
 
 func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
-	mi := &file_chord_v1_replica_proto_msgTypes[22]
+	mi := &file_chord_v1_replica_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1193,7 @@ func (x *ReplicaBatchReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaBatchReply.ProtoReflect.Descriptor instead.
 func (*ReplicaBatchReply) Descriptor() ([]byte, []int) {
-	return file_chord_v1_replica_proto_rawDescGZIP(), []int{22}
+	return file_chord_v1_replica_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReplicaBatchReply) GetReplies() []*ReplicaReply {
@@ -1266,14 +1207,10 @@ var File_chord_v1_replica_proto protoreflect.FileDescriptor
 
 const file_chord_v1_replica_proto_rawDesc = "" +
 	"\n" +
-	"\x16chord/v1/replica.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"M\n" +
-	"\x05Claim\x12\x14\n" +
-	"\x05after\x18\x01 \x01(\fR\x05after\x12\x18\n" +
-	"\athrough\x18\x02 \x01(\fR\athrough\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\"c\n" +
+	"\x16chord/v1/replica.proto\x12\bchord.v1\x1a\x15chord/v1/common.proto\"R\n" +
 	"\fApplyRequest\x12*\n" +
-	"\arecords\x18\x01 \x03(\v2\x10.chord.v1.RecordR\arecords\x12'\n" +
-	"\x06claims\x18\x02 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\">\n" +
+	"\arecords\x18\x01 \x03(\v2\x10.chord.v1.RecordR\arecords\x12\x16\n" +
+	"\x06claims\x18\x02 \x01(\fR\x06claims\">\n" +
 	"\rApplyResponse\x12-\n" +
 	"\bversions\x18\x01 \x03(\v2\x11.chord.v1.VersionR\bversions\"\x83\x01\n" +
 	"\x04Want\x12\x10\n" +
@@ -1291,10 +1228,10 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\x12#\n" +
 	"\x05owned\x18\x03 \x01(\v2\r.chord.v1.ArcR\x05owned\"6\n" +
 	"\rFetchResponse\x12%\n" +
-	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"[\n" +
+	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"J\n" +
 	"\rDigestRequest\x12!\n" +
-	"\x04arcs\x18\x01 \x03(\v2\r.chord.v1.ArcR\x04arcs\x12'\n" +
-	"\x06claims\x18\x02 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\"3\n" +
+	"\x04arcs\x18\x01 \x03(\v2\r.chord.v1.ArcR\x04arcs\x12\x16\n" +
+	"\x06claims\x18\x02 \x01(\fR\x06claims\"3\n" +
 	"\aSummary\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\x06R\x04hash\"A\n" +
@@ -1326,12 +1263,12 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\";\n" +
 	"\x0eCollectRequest\x12)\n" +
 	"\aentries\x18\x01 \x03(\v2\x0f.chord.v1.EntryR\aentries\"\x11\n" +
-	"\x0fCollectResponse\"\x9a\x01\n" +
+	"\x0fCollectResponse\"\x89\x01\n" +
 	"\vReplicaCall\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\arecords\x18\x02 \x03(\v2\x10.chord.v1.RecordR\arecords\x12$\n" +
-	"\x05wants\x18\x03 \x03(\v2\x0e.chord.v1.WantR\x05wants\x12'\n" +
-	"\x06claims\x18\x04 \x03(\v2\x0f.chord.v1.ClaimR\x06claims\"\xa1\x01\n" +
+	"\x05wants\x18\x03 \x03(\v2\x0e.chord.v1.WantR\x05wants\x12\x16\n" +
+	"\x06claims\x18\x04 \x01(\fR\x06claims\"\xa1\x01\n" +
 	"\fReplicaReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12-\n" +
 	"\bversions\x18\x02 \x03(\v2\x11.chord.v1.VersionR\bversions\x12%\n" +
@@ -1363,86 +1300,82 @@ func file_chord_v1_replica_proto_rawDescGZIP() []byte {
 	return file_chord_v1_replica_proto_rawDescData
 }
 
-var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_chord_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_chord_v1_replica_proto_goTypes = []any{
-	(*Claim)(nil),             // 0: chord.v1.Claim
-	(*ApplyRequest)(nil),      // 1: chord.v1.ApplyRequest
-	(*ApplyResponse)(nil),     // 2: chord.v1.ApplyResponse
-	(*Want)(nil),              // 3: chord.v1.Want
-	(*FetchRequest)(nil),      // 4: chord.v1.FetchRequest
-	(*Found)(nil),             // 5: chord.v1.Found
-	(*FetchResponse)(nil),     // 6: chord.v1.FetchResponse
-	(*DigestRequest)(nil),     // 7: chord.v1.DigestRequest
-	(*Summary)(nil),           // 8: chord.v1.Summary
-	(*DigestResponse)(nil),    // 9: chord.v1.DigestResponse
-	(*OutlineRequest)(nil),    // 10: chord.v1.OutlineRequest
-	(*OutlineResponse)(nil),   // 11: chord.v1.OutlineResponse
-	(*NameRequest)(nil),       // 12: chord.v1.NameRequest
-	(*NameResponse)(nil),      // 13: chord.v1.NameResponse
-	(*ListRequest)(nil),       // 14: chord.v1.ListRequest
-	(*Entry)(nil),             // 15: chord.v1.Entry
-	(*ListResponse)(nil),      // 16: chord.v1.ListResponse
-	(*CollectRequest)(nil),    // 17: chord.v1.CollectRequest
-	(*CollectResponse)(nil),   // 18: chord.v1.CollectResponse
-	(*ReplicaCall)(nil),       // 19: chord.v1.ReplicaCall
-	(*ReplicaReply)(nil),      // 20: chord.v1.ReplicaReply
-	(*ReplicaBatch)(nil),      // 21: chord.v1.ReplicaBatch
-	(*ReplicaBatchReply)(nil), // 22: chord.v1.ReplicaBatchReply
-	(*Record)(nil),            // 23: chord.v1.Record
-	(*Version)(nil),           // 24: chord.v1.Version
-	(*Arc)(nil),               // 25: chord.v1.Arc
-	(*ItemError)(nil),         // 26: chord.v1.ItemError
+	(*ApplyRequest)(nil),      // 0: chord.v1.ApplyRequest
+	(*ApplyResponse)(nil),     // 1: chord.v1.ApplyResponse
+	(*Want)(nil),              // 2: chord.v1.Want
+	(*FetchRequest)(nil),      // 3: chord.v1.FetchRequest
+	(*Found)(nil),             // 4: chord.v1.Found
+	(*FetchResponse)(nil),     // 5: chord.v1.FetchResponse
+	(*DigestRequest)(nil),     // 6: chord.v1.DigestRequest
+	(*Summary)(nil),           // 7: chord.v1.Summary
+	(*DigestResponse)(nil),    // 8: chord.v1.DigestResponse
+	(*OutlineRequest)(nil),    // 9: chord.v1.OutlineRequest
+	(*OutlineResponse)(nil),   // 10: chord.v1.OutlineResponse
+	(*NameRequest)(nil),       // 11: chord.v1.NameRequest
+	(*NameResponse)(nil),      // 12: chord.v1.NameResponse
+	(*ListRequest)(nil),       // 13: chord.v1.ListRequest
+	(*Entry)(nil),             // 14: chord.v1.Entry
+	(*ListResponse)(nil),      // 15: chord.v1.ListResponse
+	(*CollectRequest)(nil),    // 16: chord.v1.CollectRequest
+	(*CollectResponse)(nil),   // 17: chord.v1.CollectResponse
+	(*ReplicaCall)(nil),       // 18: chord.v1.ReplicaCall
+	(*ReplicaReply)(nil),      // 19: chord.v1.ReplicaReply
+	(*ReplicaBatch)(nil),      // 20: chord.v1.ReplicaBatch
+	(*ReplicaBatchReply)(nil), // 21: chord.v1.ReplicaBatchReply
+	(*Record)(nil),            // 22: chord.v1.Record
+	(*Version)(nil),           // 23: chord.v1.Version
+	(*Arc)(nil),               // 24: chord.v1.Arc
+	(*ItemError)(nil),         // 25: chord.v1.ItemError
 }
 var file_chord_v1_replica_proto_depIdxs = []int32{
-	23, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
-	0,  // 1: chord.v1.ApplyRequest.claims:type_name -> chord.v1.Claim
-	24, // 2: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
-	24, // 3: chord.v1.Want.have:type_name -> chord.v1.Version
-	3,  // 4: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
-	24, // 5: chord.v1.Found.version:type_name -> chord.v1.Version
-	23, // 6: chord.v1.Found.record:type_name -> chord.v1.Record
-	24, // 7: chord.v1.Found.given:type_name -> chord.v1.Version
-	25, // 8: chord.v1.Found.owned:type_name -> chord.v1.Arc
-	5,  // 9: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
-	25, // 10: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
-	0,  // 11: chord.v1.DigestRequest.claims:type_name -> chord.v1.Claim
-	8,  // 12: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
-	25, // 13: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
-	25, // 14: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
-	15, // 15: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
-	25, // 16: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
-	24, // 17: chord.v1.Entry.version:type_name -> chord.v1.Version
-	15, // 18: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
-	15, // 19: chord.v1.CollectRequest.entries:type_name -> chord.v1.Entry
-	23, // 20: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
-	3,  // 21: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
-	0,  // 22: chord.v1.ReplicaCall.claims:type_name -> chord.v1.Claim
-	24, // 23: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
-	5,  // 24: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
-	26, // 25: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
-	19, // 26: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
-	20, // 27: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
-	1,  // 28: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
-	4,  // 29: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
-	7,  // 30: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
-	10, // 31: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
-	12, // 32: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
-	14, // 33: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
-	17, // 34: chord.v1.ReplicaService.Collect:input_type -> chord.v1.CollectRequest
-	21, // 35: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
-	2,  // 36: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
-	6,  // 37: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
-	9,  // 38: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
-	11, // 39: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
-	13, // 40: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
-	16, // 41: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
-	18, // 42: chord.v1.ReplicaService.Collect:output_type -> chord.v1.CollectResponse
-	22, // 43: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
-	36, // [36:44] is the sub-list for method output_type
-	28, // [28:36] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	22, // 0: chord.v1.ApplyRequest.records:type_name -> chord.v1.Record
+	23, // 1: chord.v1.ApplyResponse.versions:type_name -> chord.v1.Version
+	23, // 2: chord.v1.Want.have:type_name -> chord.v1.Version
+	2,  // 3: chord.v1.FetchRequest.wants:type_name -> chord.v1.Want
+	23, // 4: chord.v1.Found.version:type_name -> chord.v1.Version
+	22, // 5: chord.v1.Found.record:type_name -> chord.v1.Record
+	23, // 6: chord.v1.Found.given:type_name -> chord.v1.Version
+	24, // 7: chord.v1.Found.owned:type_name -> chord.v1.Arc
+	4,  // 8: chord.v1.FetchResponse.found:type_name -> chord.v1.Found
+	24, // 9: chord.v1.DigestRequest.arcs:type_name -> chord.v1.Arc
+	7,  // 10: chord.v1.DigestResponse.summaries:type_name -> chord.v1.Summary
+	24, // 11: chord.v1.OutlineRequest.arcs:type_name -> chord.v1.Arc
+	24, // 12: chord.v1.NameRequest.arcs:type_name -> chord.v1.Arc
+	14, // 13: chord.v1.NameResponse.entries:type_name -> chord.v1.Entry
+	24, // 14: chord.v1.ListRequest.arc:type_name -> chord.v1.Arc
+	23, // 15: chord.v1.Entry.version:type_name -> chord.v1.Version
+	14, // 16: chord.v1.ListResponse.entries:type_name -> chord.v1.Entry
+	14, // 17: chord.v1.CollectRequest.entries:type_name -> chord.v1.Entry
+	22, // 18: chord.v1.ReplicaCall.records:type_name -> chord.v1.Record
+	2,  // 19: chord.v1.ReplicaCall.wants:type_name -> chord.v1.Want
+	23, // 20: chord.v1.ReplicaReply.versions:type_name -> chord.v1.Version
+	4,  // 21: chord.v1.ReplicaReply.found:type_name -> chord.v1.Found
+	25, // 22: chord.v1.ReplicaReply.error:type_name -> chord.v1.ItemError
+	18, // 23: chord.v1.ReplicaBatch.calls:type_name -> chord.v1.ReplicaCall
+	19, // 24: chord.v1.ReplicaBatchReply.replies:type_name -> chord.v1.ReplicaReply
+	0,  // 25: chord.v1.ReplicaService.Apply:input_type -> chord.v1.ApplyRequest
+	3,  // 26: chord.v1.ReplicaService.Fetch:input_type -> chord.v1.FetchRequest
+	6,  // 27: chord.v1.ReplicaService.Digest:input_type -> chord.v1.DigestRequest
+	9,  // 28: chord.v1.ReplicaService.Outline:input_type -> chord.v1.OutlineRequest
+	11, // 29: chord.v1.ReplicaService.Name:input_type -> chord.v1.NameRequest
+	13, // 30: chord.v1.ReplicaService.List:input_type -> chord.v1.ListRequest
+	16, // 31: chord.v1.ReplicaService.Collect:input_type -> chord.v1.CollectRequest
+	20, // 32: chord.v1.ReplicaService.Batch:input_type -> chord.v1.ReplicaBatch
+	1,  // 33: chord.v1.ReplicaService.Apply:output_type -> chord.v1.ApplyResponse
+	5,  // 34: chord.v1.ReplicaService.Fetch:output_type -> chord.v1.FetchResponse
+	8,  // 35: chord.v1.ReplicaService.Digest:output_type -> chord.v1.DigestResponse
+	10, // 36: chord.v1.ReplicaService.Outline:output_type -> chord.v1.OutlineResponse
+	12, // 37: chord.v1.ReplicaService.Name:output_type -> chord.v1.NameResponse
+	15, // 38: chord.v1.ReplicaService.List:output_type -> chord.v1.ListResponse
+	17, // 39: chord.v1.ReplicaService.Collect:output_type -> chord.v1.CollectResponse
+	21, // 40: chord.v1.ReplicaService.Batch:output_type -> chord.v1.ReplicaBatchReply
+	33, // [33:41] is the sub-list for method output_type
+	25, // [25:33] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_chord_v1_replica_proto_init() }
@@ -1457,7 +1390,7 @@ func file_chord_v1_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chord_v1_replica_proto_rawDesc), len(file_chord_v1_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
