@@ -129,7 +129,7 @@ func (b *batch) hearHeirs() {
 	}
 	b.p.rt.Gather(len(silent), func(i int) error {
 		n, s := silent[i].n, silent[i].s
-		view, err := n.askHeir(b.p.ctx, s)
+		view, err := n.askHeir(b.p.ctx, s, b.p.callSoon)
 		if err == nil && disputes(view, s) {
 			n.superseded(s, s.epoch)
 		}
@@ -165,11 +165,11 @@ func disputes(view ring.View, s *snapshot) bool {
 	return !view.Self.IsZero() && len(view.Arc().Overlap(s.arc)) > 0
 }
 
-// askHeir returns the view of the heir, zero if there is none.
-func (n *vnode) askHeir(ctx context.Context, s *snapshot) (v ring.View, err error) {
+// askHeir returns the view of the heir, zero if there is none, by callSoon or callRing.
+func (n *vnode) askHeir(ctx context.Context, s *snapshot, call func(context.Context, ring.Ref, func(context.Context) error) error) (v ring.View, err error) {
 	heir, began := s.heir(), n.p.rt.Now()
 	if !heir.IsZero() {
-		err = n.p.callSoon(ctx, heir, func(ctx context.Context) error {
+		err = call(ctx, heir, func(ctx context.Context) error {
 			v, err = n.p.peers.Neighbors(ctx, heir)
 			return err
 		})
@@ -206,7 +206,7 @@ func (n *vnode) renew(ctx context.Context) {
 			if !s.serving {
 				break
 			}
-			if view, err := n.askHeir(ctx, s); err == nil && !disputes(view, s) && n.reclaim(s) {
+			if view, err := n.askHeir(ctx, s, n.p.callRing); err == nil && !disputes(view, s) && n.reclaim(s) {
 				break
 			}
 			n.p.recheck(s.heir().Addr)

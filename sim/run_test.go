@@ -296,6 +296,26 @@ faults: [{kind: slow, at: 2m, for: 8m, share: 0.1, factor: 3}]
 	}
 }
 
+// TestFarApartIsSettled: nodes that are farther apart than a call that is in a hurry waits renew their claims all the same, when a cut of the network has ended.
+func TestFarApartIsSettled(t *testing.T) {
+	const scenario = `
+nodes: 6
+duration: 1m
+heal: 2m
+node: {successors: 4}
+network: {latency: {model: constant, mean: 300ms}}
+workload: [{op: put, rate: 2, keys: 20}]
+faults: [{kind: partition, at: 20s, for: 20s}]
+`
+	for seed := range uint64(4) {
+		s := parse(t, scenario)
+		s.Seed = seed + 1
+		if _, err := sim.Run(t.Context(), s, sim.Observer{}); err != nil {
+			t.Errorf("seed %d: %v", s.Seed, err)
+		}
+	}
+}
+
 // The end of the context ends the run with what there is so far.
 func TestInterruption(t *testing.T) {
 	s := parse(t, "nodes: 50\nduration: 10h\nworkload: [{op: lookup, rate: 1}]\n")
