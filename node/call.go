@@ -167,16 +167,21 @@ func (p *Process) trusted(refs []ring.Ref) []ring.Ref {
 	if p.memory.suspectCount.Load() == 0 {
 		return refs
 	}
+	return last(refs, p.suspected)
+}
+
+// last returns the refs with those at the end for which less is true.
+func last(refs []ring.Ref, less func(ring.Ref) bool) []ring.Ref {
 	out := make([]ring.Ref, 0, len(refs))
-	var last []ring.Ref
+	var end []ring.Ref
 	for _, r := range refs {
-		if p.suspected(r) {
-			last = append(last, r)
+		if less(r) {
+			end = append(end, r)
 		} else {
 			out = append(out, r)
 		}
 	}
-	return append(out, last...)
+	return append(out, end...)
 }
 
 func (p *Process) callNeighbors(ctx context.Context, to ring.Ref) (v ring.View, err error) {

@@ -235,17 +235,21 @@ func (c *cluster) copies(within time.Duration, keys [][]byte) {
 func (c *cluster) copied(keys [][]byte) error {
 	want := min(c.cfg.Replicas, len(c.all()))
 	for _, key := range keys {
-		var at []string
-		for _, p := range c.all() {
-			if v, err := p.store.Version(key); err == nil && !v.IsZero() {
-				at = append(at, p.addr)
-			}
-		}
-		if len(at) != want {
+		if at := c.with(key); len(at) != want {
 			return fmt.Errorf("%q is on %v, want %d processes", key, at, want)
 		}
 	}
 	return nil
+}
+
+// with returns the addresses of the live processes that have a key.
+func (c *cluster) with(key []byte) (at []string) {
+	for _, p := range c.all() {
+		if v, err := p.store.Version(key); err == nil && !v.IsZero() {
+			at = append(at, p.addr)
+		}
+	}
+	return at
 }
 
 func (c *cluster) put(p *process, key, value string) {

@@ -49,7 +49,7 @@ func (p *Process) mayForget() bool {
 // time; where somebody has dropped one already, the repair, or that attempt, brings it back.
 func (n *vnode) collect(ctx context.Context, page []Entry) {
 	s := n.snap.Load()
-	if !s.serving || !s.settled || len(s.group) < n.p.cfg.Replicas {
+	if !s.serving || !s.settled || s.outage != nil || len(s.group) < n.p.cfg.Replicas {
 		return
 	}
 	var records []Record

@@ -62,7 +62,7 @@ func DefaultConfig() Config {
 		RingTimeout: time.Second, MinTimeout: 100 * time.Millisecond, ReplicaTimeout: 2 * time.Second,
 		HedgeDelay: 10 * time.Millisecond, SuspectTime: 2 * time.Second, PinTime: 5 * time.Second,
 		MaxHops: 64, MaxAttempts: 8, BatchRecords: 512, BatchBytes: 256 << 10,
-		MaxClockAhead: 500 * time.Millisecond,
+		MaxClockAhead: 500 * time.Millisecond, Grace: 10 * time.Minute,
 	}
 }
 

@@ -18,6 +18,8 @@ type Events struct {
 	// Suspended: another node has claimed a part of a node's arc, or does not know that the node has it, so that this one takes no writes and reads nothing by quorum until its
 	// heir, whose it would be, gives way or the ring has closed.
 	Suspended func(n, heir ring.Ref)
+	// Held: stand-ins for replicas that are missed lack copies, and are not given them for so long, because who has them may come back. But for that the arc is settled.
+	Held func(n ring.Ref, arc ring.Arc, left time.Duration)
 	// Settled: all replicas of a node's arc agree again after a change of arc or group.
 	Settled func(n ring.Ref, arc ring.Arc, group []ring.Ref, took time.Duration)
 	// Reconciled: a comparison of an arc with a replica is done: records sent and received, and the error that ended it.

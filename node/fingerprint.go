@@ -21,7 +21,7 @@ func (p *Process) Fingerprint() (shown, hidden uint64) {
 		b = appendRef(b, s.view.Pred)
 		b = appendRefs(b, s.view.Succs)
 		b = appendRefs(b, n.st.Fingers())
-		b = append(b, flag(s.serving), flag(s.settled))
+		b = append(b, flag(s.serving), flag(s.settled), flag(s.outage != nil))
 	}
 	shown, b = fold(b), b[:0]
 	for _, n := range p.nodes {

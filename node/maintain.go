@@ -207,7 +207,7 @@ func (n *vnode) change(op func(st *ring.State) bool) (done bool) {
 	if stirred(before.view, after.view) {
 		n.p.healSoon()
 	}
-	if n.p.cfg.Grace > 0 && n.noteAbsent(before, after, n.p.rt.Now().Add(n.p.cfg.Grace)) {
+	if n.p.cfg.Grace > 0 && n.noteMissed(before, after, n.p.rt.Now().Add(n.p.cfg.Grace)) {
 		n.repairAfter(n.p.cfg.SettleDelay)
 	}
 	if after.epoch == before.epoch {

@@ -89,7 +89,9 @@ func (g *progress) add(records, bytes int) {
 
 // RepairStatus is where repair stands.
 type RepairStatus struct {
-	Behind    int           // own arcs of which not all replicas agree since the last change of arc or group
+	Behind    int           // own arcs of which not all replicas agree since the last change of arc or group, but for those
+	Held      int           // own arcs of which some copies are not made again yet, because who has them may come back
+	HeldTime  time.Duration // for how long at most
 	Comparing int           // own arcs that are being compared with their replicas
 	Waiting   int           // own arcs that wait for their turn
 	Moved     int64         // records sent and received by these comparisons so far
@@ -102,8 +104,12 @@ type RepairStatus struct {
 func (p *Process) RepairStatus() RepairStatus {
 	s := RepairStatus{Waiting: p.memory.waitingRepairs()}
 	for _, n := range p.nodes {
-		if snap := n.snap.Load(); snap.serving && !snap.settled {
+		switch snap := n.snap.Load(); {
+		case snap.serving && !snap.settled:
 			s.Behind++
+		case snap.serving && snap.outage != nil:
+			s.Held++
+			s.HeldTime = max(s.HeldTime, snap.outage.until.Sub(p.rt.Now()))
 		}
 		g := n.progress.Load()
 		if g == nil {

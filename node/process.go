@@ -180,7 +180,7 @@ type NodeStatus struct {
 	View    ring.View
 	Fingers []ring.Ref
 	Serving bool // it has its place in the ring and answers for its arc
-	Settled bool // all replicas of its arc agree since the last change of arc or group, and nobody else claims it
+	Settled bool // all replicas of its arc agree since the last change of arc or group, but for copies that are not made again yet (RepairStatus.Held), and nobody else claims it
 	Group   []ring.Ref
 }
 

@@ -175,7 +175,7 @@ func (q *quorumRead) fail(from ring.Ref, err error) {
 	q.failures = append(q.failures, fmt.Errorf("replica %v: %w", from, err))
 }
 
-// askFirst asks just as many replicas as are needed, the nearest ones, and another whenever one of them fails or hesitates. If all do, that is left to askRest. Then it calls
+// askFirst asks just as many replicas as are needed, the nearest ones, stand-ins last, and another whenever one of them fails or hesitates. If all do, that is left to askRest. Then it calls
 // then, on whatever task.
 func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 	missing := 0
@@ -186,7 +186,11 @@ func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 		then()
 		return
 	}
-	replicas := p.trusted(p.nearest(reads[0].group[1:]))
+	replicas := p.nearest(reads[0].group[1:])
+	if o := reads[0].s.outage; o != nil {
+		replicas = last(replicas, o.standsIn)
+	}
+	replicas = p.trusted(replicas)
 	a := p.poll(reads, replicas, missing)
 	p.hedge(len(replicas), missing, p.late(replicas[:min(missing, len(replicas))]), a.ask, a.add, then)
 }

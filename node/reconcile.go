@@ -22,7 +22,7 @@ type reconciliation struct {
 	peer     ring.Ref
 	pull     bool    // fetch what the peer has newer; otherwise only send
 	claims   []Claim // of an owner
-	hold     bool    // send nothing: who has it may come back
+	hold     bool    // send nothing to a stand-in: who has it may come back
 	held     int     // records that were not sent
 	sent     int
 	received int

@@ -39,7 +39,7 @@ func (n *vnode) repair(ctx context.Context) {
 }
 
 // repairNow reconciles the arc with every member of the group, and lets the next arc that waits begin. If all went well and nothing changed meanwhile, the
-// arc is settled.
+// arc is settled: whatever was acknowledged is known to its owner.
 func (n *vnode) repairNow(ctx context.Context) {
 	defer func() {
 		n.repairing.Store(false)
@@ -52,31 +52,34 @@ func (n *vnode) repairNow(ctx context.Context) {
 		return
 	}
 	began := n.p.rt.Now()
-	switch err := n.reconcileAll(ctx, s, s.arc, n.hold(began) > 0, nil); {
-	case errors.Is(err, errHeld):
-		d := n.p.cfg.SettleDelay
-		if n.snap.Load().epoch == s.epoch { // else the change has asked for a repair
-			d = max(d, min(n.hold(n.p.rt.Now()), n.p.cfg.RepairInterval))
-		}
-		n.repairAfter(d)
-		return
-	case err != nil:
+	outage := n.hold(began)
+	err := n.reconcileAll(ctx, s, s.arc, outage, nil)
+	held := errors.Is(err, errHeld)
+	if err != nil && !held {
 		n.repairAfter(2 * n.p.cfg.SettleDelay)
 		return
 	}
-	if !n.setSettled(s.epoch) {
+	if !n.setSettled(s.epoch, held) {
 		return // the change has asked for another repair
 	}
-	if !s.settled && n.p.events.Settled != nil {
-		n.p.events.Settled(n.self, s.arc, s.group, n.p.rt.Now().Sub(began))
+	next, now := n.p.cfg.RepairInterval, n.p.rt.Now()
+	switch {
+	case held:
+		left := max(outage.until.Sub(now), n.p.cfg.SettleDelay)
+		next = min(next, left)
+		if s.outage == nil && n.p.events.Held != nil {
+			n.p.events.Held(n.self, s.arc, left)
+		}
+	case (!s.settled || s.outage != nil) && n.p.events.Settled != nil:
+		n.p.events.Settled(n.self, s.arc, s.group, now.Sub(began))
 	}
-	n.repairAfter(n.p.cfg.RepairInterval)
+	n.repairAfter(next)
 }
 
 // reconcileAll reconciles an arc of a snapshot, or a part of it, with its group, one member at a time: what one sends can be passed on to the
-// next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison. With hold it fetches what it lacks, and sends
-// nothing: its error is errHeld if nothing else is wrong, but somebody lacks some.
-func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hold bool, report func(Repaired)) error {
+// next. A second round gives the first members what the last had. It tells report, if there is one, about each comparison. With an outage it fetches from stand-ins what it lacks,
+// until the arc is settled, and sends them nothing: its error is errHeld if nothing else is wrong, but one of them lacks some.
+func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, outage *outage, report func(Repaired)) error {
 	if mutantRepairNever.on() {
 		return nil
 	}
@@ -90,6 +93,11 @@ func (n *vnode) reconcileAll(ctx context.Context, s *snapshot, arc ring.Arc, hol
 	for range 2 {
 		before := received
 		for i, peer := range s.group[1:] {
+			hold := outage.standsIn(peer)
+			if hold && s.outage != nil { // what it has newer was fetched when the arc was settled
+				held = true
+				continue
+			}
 			r := reconciliation{p: n.p, peer: peer, pull: true, claims: claims, hold: hold, progress: g}
 			err := r.perform(ctx, arc)
 			if errors.Is(err, errHeld) {
@@ -141,9 +149,9 @@ func (p *Process) Repair(ctx context.Context, within ring.Arc, report func(Repai
 		}
 		for _, part := range s.arc.Overlap(within) {
 			parts++
-			err := n.reconcileAll(ctx, s, part, false, report)
+			err := n.reconcileAll(ctx, s, part, nil, report)
 			if err == nil && part == s.arc {
-				n.setSettled(s.epoch)
+				n.setSettled(s.epoch, false)
 			}
 			errs = append(errs, err)
 		}

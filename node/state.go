@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -33,7 +32,7 @@ type vnode struct {
 	candidate    ring.Ref // of the notifies that wait for rectify: the closest
 	rectifying   bool     // a task works on candidate
 	fingerCursor ring.ID  // fix_fingers goes on behind it
-	absent       []absence
+	outage       *outage
 	repairStop   func() // cancels the timer of the next repair
 
 	// Written with each write, so not beside what each reads.
@@ -49,6 +48,8 @@ type snapshot struct {
 	serving bool
 	settled bool
 	epoch   uint64 // grows with each change of the arc or the group
+
+	outage *outage // of a settled arc: who is not given copies yet, because somebody may come back with his
 }
 
 // init makes a node that is alone of zeroed memory.
@@ -67,6 +68,9 @@ func (n *vnode) publish() {
 	}
 	s.epoch = n.epoch
 	s.settled = n.settled == n.epoch
+	if s.settled && n.outage != nil && n.outage.held {
+		s.outage = n.outage
+	}
 	n.snap.Store(s)
 	if s.serving {
 		n.p.claims.own(s.claim())
@@ -94,47 +98,6 @@ func (n *vnode) update(op func(st *ring.State) bool) (before, after *snapshot, d
 	return before, n.snap.Load(), done
 }
 
-// absence is that of a node whose process has copies of this one's arc.
-type absence struct {
-	node  ring.ID
-	until time.Time // when it has been long enough to make them again
-}
-
-// noteAbsent takes in which of those that had copies of the arc are gone after a change, and reports whether one is back.
-func (n *vnode) noteAbsent(before, after *snapshot, until time.Time) (back bool) {
-	n.lock()
-	defer n.mu.Unlock()
-	were := len(n.absent)
-	n.absent = slices.DeleteFunc(n.absent, func(a absence) bool { return shows(after.view, a.node) })
-	back = len(n.absent) < were
-	had := before.group[1:]
-	if before.arc != after.arc && after.arc.Contains(before.view.Pred.ID) { // its part of the arc is the node's now
-		had = append([]ring.Ref{before.view.Pred}, had...)
-	}
-	for _, r := range had {
-		if !shows(after.view, r.ID) {
-			n.absent = append(n.absent, absence{r.ID, until})
-		}
-	}
-	return back
-}
-
-// shows reports whether a node is in a view.
-func shows(v ring.View, id ring.ID) bool {
-	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, func(r ring.Ref) bool { return r.ID == id })
-}
-
-// hold returns how long copies of the arc are not to be made again yet.
-func (n *vnode) hold(now time.Time) (d time.Duration) {
-	n.lock()
-	defer n.mu.Unlock()
-	n.absent = slices.DeleteFunc(n.absent, func(a absence) bool { return !now.Before(a.until) })
-	for _, a := range n.absent {
-		d = max(d, a.until.Sub(now))
-	}
-	return d
-}
-
 // setServing marks the node as having, or having lost, its place in the ring.
 func (n *vnode) setServing(serving bool) {
 	n.lock()
@@ -143,14 +106,15 @@ func (n *vnode) setServing(serving bool) {
 	n.publish()
 }
 
-// setSettled records that all replicas agreed in the given epoch; it reports false if that is over.
-func (n *vnode) setSettled(epoch uint64) bool {
+// setSettled records that all replicas agreed in the given epoch, but for the copies that stand-ins lack if held; it reports false if that is over.
+func (n *vnode) setSettled(epoch uint64, held bool) bool {
 	n.lock()
 	defer n.mu.Unlock()
 	if n.epoch != epoch {
 		return false
 	}
 	n.settled = epoch
+	n.outage = n.outage.settled(held)
 	n.publish()
 	return true
 }

@@ -205,6 +205,7 @@ func repairToProto(s node.RepairStatus) *chordv1.RepairStatus {
 	return &chordv1.RepairStatus{
 		Behind: uint32(s.Behind), Comparing: uint32(s.Comparing), Waiting: uint32(s.Waiting),
 		Moved: s.Moved, Bytes: s.Bytes, Left: s.Left, LeftMs: s.LeftTime.Milliseconds(),
+		Held: uint32(s.Held), HeldMs: s.HeldTime.Milliseconds(),
 	}
 }
 

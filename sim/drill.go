@@ -78,7 +78,7 @@ func (d *Drill) config() node.Config {
 	c.StabilizeInterval, c.SuspectTime, c.RingTimeout = drillStabilize, 300*time.Millisecond, 500*time.Millisecond
 	c.StabilizeQuiet = 0 // always as often
 	c.FixFingersInterval, c.HealInterval, c.RepairInterval, c.SweepInterval = drillUnused, drillUnused, drillUnused, drillUnused
-	c.SettleDelay = drillUnused
+	c.SettleDelay, c.Grace = drillUnused, 0
 	c.MinTimeout = c.RingTimeout // one attempt: a second one makes many more schedules, and no other outcome
 	if d.Keys > 0 {
 		c.SettleDelay, c.SweepInterval, c.PinTime = 40*time.Millisecond, 400*time.Millisecond, 200*time.Millisecond

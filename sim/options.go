@@ -59,10 +59,11 @@ type Options struct {
 }
 
 // defaultConfig returns the settings of a production node, but for fingers that are the first of their intervals: runs are to be compared with the papers, whose
-// Chord has those unless they say otherwise, and what is measured by round trips would hide what is not.
+// Chord has those unless they say otherwise, and what is measured by round trips would hide what is not. And copies are made again at once, so that what a fault leaves behind can
+// be judged when it is over, and not ten minutes later.
 func defaultConfig() node.Config {
 	c := node.DefaultConfig()
-	c.FingerCandidates = 1
+	c.FingerCandidates, c.Grace = 1, 0
 	return c
 }
 

@@ -178,12 +178,14 @@ type repairJSON struct {
 	Bytes     int64   `json:"bytes"`
 	Left      int64   `json:"left"` // records, as far as is known
 	LeftSec   float64 `json:"left_seconds"`
+	Held      uint32  `json:"held"` // arcs of which copies are not made again yet
+	HeldSec   float64 `json:"held_seconds"`
 }
 
 func repairResult(s *chordv1.RepairStatus) repairJSON {
 	return repairJSON{
 		Behind: s.GetBehind(), Comparing: s.GetComparing(), Waiting: s.GetWaiting(), Moved: s.GetMoved(), Bytes: s.GetBytes(),
-		Left: s.GetLeft(), LeftSec: float64(s.GetLeftMs()) / 1000,
+		Left: s.GetLeft(), LeftSec: float64(s.GetLeftMs()) / 1000, Held: s.GetHeld(), HeldSec: float64(s.GetHeldMs()) / 1000,
 	}
 }
 
@@ -195,6 +197,14 @@ func repairText(s *chordv1.RepairStatus) string {
 	parts := []string{"all arcs agree with their replicas"}
 	if s.GetBehind() > 0 {
 		parts[0] = plural(int64(s.GetBehind()), "arc") + " behind"
+	}
+	if s.GetHeld() > 0 {
+		held := plural(int64(s.GetHeld()), "arc") + " with a copy away, made again in " + roundDuration(time.Duration(s.GetHeldMs())*time.Millisecond)
+		if s.GetBehind() == 0 {
+			parts[0] = held
+		} else {
+			parts = append(parts, held)
+		}
 	}
 	if s.GetComparing() > 0 {
 		parts = append(parts, fmt.Sprintf("%d being compared", s.GetComparing()))

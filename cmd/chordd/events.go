@@ -31,6 +31,12 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 				log.Warn().Str("peer", peer.Addr).Stringer("node", peer.ID).Err(err).Msg("peer does not answer; the ring closes without it")
 			})
 		},
+		Held: func(n ring.Ref, arc ring.Arc, left time.Duration) {
+			log.Debug().Stringer("node", n.ID).Stringer("arc", arc).Dur("left_ms", left).Msg("copies of the arc are not made again yet")
+			complaints.do("held", func() {
+				log.Info().Stringer("for", left.Round(time.Second)).Msg("copies that are missing are not made again yet: those that have them may come back (--grace); 'chord repair' makes them now")
+			})
+		},
 		Settled: func(n ring.Ref, arc ring.Arc, group []ring.Ref, took time.Duration) {
 			m.settleSeconds.Observe(took.Seconds())
 			log.Debug().Stringer("node", n.ID).Stringer("arc", arc).Strs("group", addresses(group)).Dur("took_ms", took).

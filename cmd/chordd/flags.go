@@ -52,8 +52,8 @@ func newFlags(cfg *Config, file *string) *pflag.FlagSet {
 		"are dead by gossip: refuse, because they may be a ring of their own, or serve")
 	f.DurationVar(&cfg.ForgetDead, "forget-dead", d.ForgetDead, "how long a process that died counts as a member for that, unless a new one takes its place "+
 		"before")
-	f.DurationVar(&cfg.Grace, "grace", d.Grace, "how long the copies that a process has are not made again when it has gone, for example 10m: if it comes back by then, only what it has missed "+
-		"is moved; 0: they are made at once. Until then its keys have one copy less, and reads of them ask everybody")
+	f.DurationVar(&cfg.Grace, "grace", d.Grace, "how long the copies that a process has are not made again when it has gone: if it comes back by then, only what it has missed "+
+		"is moved. Until then its keys have a copy less, but never fewer than --write-quorum. 0: they are made at once")
 	f.DurationVar(&cfg.TombstoneGrace, "tombstone-grace", d.TombstoneGrace, "how long a delete is remembered at least, for example 48h; a process that was away for more "+
 		"than half of that starts over, without its records. 0: for ever, and nobody starts over. The same in the whole ring")
 	f.StringVar(&cfg.Zone, "zone", d.Zone, "`NAME` of what fails as a whole with this process, such as a rack or data center: replicas are spread over zones")

@@ -83,14 +83,15 @@ var (
 	descDraining   = desc("draining", "1 if the process refuses new operations of clients.")
 	descShare      = desc("node_arc_share", "Part of the ring that the node owns.", "node")
 	descServing    = desc("node_serving", "1 if the node has its place in the ring and answers for its arc.", "node")
-	descSettled    = desc("node_settled", "1 if all replicas of the node's arc agree since the last change of arc or group.", "node")
+	descSettled    = desc("node_settled", "1 if all replicas of the node's arc agree since the last change of arc or group, but for copies that are not made again yet.", "node")
 	descGroup      = desc("node_group_size", "Distinct processes in the replica group of the node's keys.", "node")
 	descSuccessors = desc("node_successors", "Length of the node's successor list.", "node")
 	descFingers    = desc("node_fingers", "Distinct fingers of the node.", "node")
 	descHeard      = desc("routing_nodes", "Nodes of other processes that lookups know by gossip.")
 	descDead       = desc("gossip_dead", "Processes that are dead by what gossip says and still count as members of the cluster.")
 	descMinority   = desc("minority", "1 if more than half of the cluster is dead by what gossip says: writes by quorum are refused unless --minority is serve.")
-	descBehind     = desc("repair_arcs_behind", "Arcs of this process of which not all replicas agree since the last change of arc or group.")
+	descBehind     = desc("repair_arcs_behind", "Arcs of this process of which not all replicas agree since the last change of arc or group, but for those held.")
+	descHeld       = desc("repair_arcs_held", "Arcs of this process of which some copies are not made again yet, because who has them may come back.")
 	descComparing  = desc("repair_arcs_comparing", "Arcs of this process that are being compared with their replicas.")
 	descWaiting    = desc("repair_arcs_waiting", "Arcs of this process that wait to be compared.")
 	descLeft       = desc("repair_records_left", "Records that have to be sent or received still, as far as the comparisons under way know.")
@@ -112,7 +113,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descDead, descMinority, descBehind, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descExpiring, descContact, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descBehind, descHeld, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descExpiring, descContact, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -143,6 +144,7 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descDead, float64(s.Standing.Dead))
 	gauge(descMinority, oneIf(s.Standing.Minority))
 	gauge(descBehind, float64(s.Repair.Behind))
+	gauge(descHeld, float64(s.Repair.Held))
 	gauge(descComparing, float64(s.Repair.Comparing))
 	gauge(descWaiting, float64(s.Repair.Waiting))
 	gauge(descLeft, float64(s.Repair.Left))

@@ -13,7 +13,7 @@ func TestDeletesAreForgotten(t *testing.T) {
 	needPrograms(t)
 	want := packageList(10, 300)
 	// The least age of a delete is above what the processes need to stop, start and settle, several times over.
-	ring := startRing(t, 4, "--vnodes", "2", "--tombstone-grace", "16s", "--forget-dead", "2s")
+	ring := startRing(t, 4, "--vnodes", "2", "--tombstone-grace", "16s", "--forget-dead", "2s", "--grace", "2s")
 	importAll(t, ring[0], want)
 	waitHeld(t, ring, want)
 

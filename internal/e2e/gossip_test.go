@@ -188,7 +188,7 @@ func TestWithoutGossip(t *testing.T) {
 		t.Run(fmt.Sprintf("%d of 4 gossip", gossiping), func(t *testing.T) {
 			var ring []*chordd
 			for i := range 4 {
-				args := []string{"--vnodes", "4"}
+				args := []string{"--vnodes", "4", "--grace", "2s"}
 				if i >= gossiping {
 					args = append(args, "--gossip", "off")
 				}

@@ -20,7 +20,7 @@ func TestRingKeepsData(t *testing.T) {
 
 	ring := make([]*chordd, 5)
 	for i := range ring {
-		ring[i] = newChordd(t, fmt.Sprintf("process %d", i), "--vnodes", "8")
+		ring[i] = newChordd(t, fmt.Sprintf("process %d", i), "--vnodes", "8", "--grace", "2s")
 		if i == 0 {
 			ring[i].start()
 			waitReady(t, ring[0])
@@ -51,7 +51,7 @@ func TestRingKeepsData(t *testing.T) {
 	checkShare(t, c, ring[4], len(want))
 
 	t.Log("a sixth joins")
-	ring = append(ring, newChordd(t, "process 5", "--vnodes", "8"))
+	ring = append(ring, newChordd(t, "process 5", "--vnodes", "8", "--grace", "2s"))
 	ring[5].start("--join", ring[2].listen)
 	waitReady(t, ring[5])
 	c = waitHeld(t, ring, want)

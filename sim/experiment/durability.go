@@ -28,6 +28,7 @@ func durability() *Experiment {
 			{"down", "mean time that it is away", 4 * time.Hour, 2 * time.Hour},
 			{"permanent", "share of the departures that take the disk along", 0.1, 0.1},
 			{"refill", "time that a process takes to send as much as one holds", 6 * time.Hour, 2 * time.Hour},
+			{"grace", "time that the ring waits for who is away before it makes copies", time.Duration(0), time.Duration(0)},
 			{"patience", "of the rule of the ring, executed without network", patiences(), patiences()},
 			{"look", "time between two looks at all disks", 3 * time.Hour, time.Hour},
 			{"duration", "of departures", 30 * 24 * time.Hour, 48 * time.Hour},
@@ -59,7 +60,7 @@ func runDurability(ctx context.Context, p Params, progress *Progress) (*Report, 
 	setting := func(i int) (string, storage, error) {
 		name, n := names[i/seeds/len(replicas)], replicas[i/seeds%len(replicas)]
 		s, err := storageOf(p, name, p.Duration("down"), n)
-		s.Permanent = p.Float("permanent")
+		s.Permanent, s.Grace = p.Float("permanent"), p.Duration("grace")
 		return name, s, err
 	}
 	for i := range names {

@@ -17,6 +17,7 @@ type storage struct {
 	Keys     int
 	Value    int           // bytes
 	Refill   time.Duration // that a process takes to send as much as one holds
+	Grace    time.Duration // that copies are not made again
 	Look     time.Duration // between two looks at all disks
 	Reads    float64       // per second over the whole network
 }
@@ -49,7 +50,7 @@ type readsOf struct{ Done, Missed, Failed int }
 // made for, and a limit on what repair sends.
 func (s storage) config() node.Config {
 	c := node.DefaultConfig()
-	c.FingerCandidates = 1
+	c.FingerCandidates, c.Grace = 1, s.Grace
 	c.Replicas = s.Replicas
 	c.WriteQuorum = s.Replicas/2 + 1
 	c.ReadQuorum = c.WriteQuorum

@@ -110,7 +110,7 @@ type NodeStatus struct {
 	Successors    []*Ref                 `protobuf:"bytes,3,rep,name=successors,proto3" json:"successors,omitempty"`
 	Fingers       []*Ref                 `protobuf:"bytes,4,rep,name=fingers,proto3" json:"fingers,omitempty"`
 	Serving       bool                   `protobuf:"varint,5,opt,name=serving,proto3" json:"serving,omitempty"` // it has its place in the ring
-	Settled       bool                   `protobuf:"varint,6,opt,name=settled,proto3" json:"settled,omitempty"` // all replicas of its arc agree since the last change
+	Settled       bool                   `protobuf:"varint,6,opt,name=settled,proto3" json:"settled,omitempty"` // all replicas of its arc agree since the last change, but for copies that are held back
 	Group         []*Ref                 `protobuf:"bytes,7,rep,name=group,proto3" json:"group,omitempty"`
 	Share         float64                `protobuf:"fixed64,8,opt,name=share,proto3" json:"share,omitempty"` // of the ring that it owns
 	unknownFields protoimpl.UnknownFields
@@ -402,13 +402,15 @@ func (x *StatusResponse) GetClockError() string {
 // Where repair stands.
 type RepairStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Behind        uint32                 `protobuf:"varint,1,opt,name=behind,proto3" json:"behind,omitempty"`               // arcs of which not all replicas agree since the last change
+	Behind        uint32                 `protobuf:"varint,1,opt,name=behind,proto3" json:"behind,omitempty"`               // arcs of which not all replicas agree since the last change, but for those held
 	Comparing     uint32                 `protobuf:"varint,2,opt,name=comparing,proto3" json:"comparing,omitempty"`         // arcs that are being compared with their replicas
 	Waiting       uint32                 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`             // arcs that wait for that
 	Moved         int64                  `protobuf:"varint,4,opt,name=moved,proto3" json:"moved,omitempty"`                 // records sent and received by these comparisons
 	Bytes         int64                  `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`                 // of those records
 	Left          int64                  `protobuf:"varint,6,opt,name=left,proto3" json:"left,omitempty"`                   // records that have to be moved still, as far as is known: it may become more
 	LeftMs        int64                  `protobuf:"varint,7,opt,name=left_ms,json=leftMs,proto3" json:"left_ms,omitempty"` // for that, at the rate so far
+	Held          uint32                 `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`                   // arcs of which some copies are not made again yet, because who has them may come back
+	HeldMs        int64                  `protobuf:"varint,9,opt,name=held_ms,json=heldMs,proto3" json:"held_ms,omitempty"` // for how long at most
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +490,20 @@ func (x *RepairStatus) GetLeft() int64 {
 func (x *RepairStatus) GetLeftMs() int64 {
 	if x != nil {
 		return x.LeftMs
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *RepairStatus) GetHeldMs() int64 {
+	if x != nil {
+		return x.HeldMs
 	}
 	return 0
 }
@@ -1455,7 +1471,7 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\x06gossip\x18\x12 \x01(\v2\x16.chord.v1.GossipStatusR\x06gossip\x12.\n" +
 	"\x06repair\x18\x13 \x01(\v2\x16.chord.v1.RepairStatusR\x06repair\x12\x1f\n" +
 	"\vclock_error\x18\x14 \x01(\tR\n" +
-	"clockError\"\xb7\x01\n" +
+	"clockError\"\xe4\x01\n" +
 	"\fRepairStatus\x12\x16\n" +
 	"\x06behind\x18\x01 \x01(\rR\x06behind\x12\x1c\n" +
 	"\tcomparing\x18\x02 \x01(\rR\tcomparing\x12\x18\n" +
@@ -1463,7 +1479,9 @@ const file_chord_v1_admin_proto_rawDesc = "" +
 	"\x05moved\x18\x04 \x01(\x03R\x05moved\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x03R\x05bytes\x12\x12\n" +
 	"\x04left\x18\x06 \x01(\x03R\x04left\x12\x17\n" +
-	"\aleft_ms\x18\a \x01(\x03R\x06leftMs\"\x91\x01\n" +
+	"\aleft_ms\x18\a \x01(\x03R\x06leftMs\x12\x12\n" +
+	"\x04held\x18\b \x01(\rR\x04held\x12\x17\n" +
+	"\aheld_ms\x18\t \x01(\x03R\x06heldMs\"\x91\x01\n" +
 	"\fGossipStatus\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\x12)\n" +
 	"\x05zones\x18\x02 \x03(\v2\x13.chord.v1.ZoneCountR\x05zones\x12\x12\n" +

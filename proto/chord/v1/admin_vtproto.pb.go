@@ -382,6 +382,16 @@ func (m *RepairStatus) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.HeldMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.HeldMs))
+		i--
+		dAtA[i] = 0x48
+	}
+	if m.Held != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Held))
+		i--
+		dAtA[i] = 0x40
+	}
 	if m.LeftMs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.LeftMs))
 		i--
@@ -1466,6 +1476,12 @@ func (m *RepairStatus) SizeVT() (n int) {
 	}
 	if m.LeftMs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.LeftMs))
+	}
+	if m.Held != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Held))
+	}
+	if m.HeldMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.HeldMs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2856,6 +2872,44 @@ func (m *RepairStatus) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.LeftMs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Held", wireType)
+			}
+			m.Held = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Held |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HeldMs", wireType)
+			}
+			m.HeldMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.HeldMs |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

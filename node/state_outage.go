@@ -1,0 +1,85 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"github.com/chordkv/chord/ring"
+)
+
+// outage, which nobody changes, is what a node knows of those that have copies of its arc and are missed. They may come back: until Config.Grace is over, their copies are not made again. Of the group
+// as it is meanwhile, members that were in it before are kept equal as ever; those that have moved up to take the place of one that is missed, the stand-ins, get what is
+// written from then on, and nothing else. See docs/decisions/0016-restarts-are-not-departures.md.
+type outage struct {
+	missed   []ring.ID
+	standIns []ring.ID
+	until    time.Time // when it has been long enough for the first
+	held     bool      // the arc was settled, but for the copies that stand-ins lack
+}
+
+// noteMissed takes in which of those that have copies of the arc are gone after a change, and who stands in for them: until then, if they are the first.
+// It reports whether one is back.
+func (n *vnode) noteMissed(before, after *snapshot, until time.Time) (back bool) {
+	n.lock()
+	defer n.mu.Unlock()
+	var o outage
+	if n.outage != nil {
+		o.missed = slices.DeleteFunc(slices.Clone(n.outage.missed), func(id ring.ID) bool { return shows(after.view, id) })
+		o.standIns = slices.DeleteFunc(slices.Clone(n.outage.standIns), func(id ring.ID) bool { return !slices.ContainsFunc(after.group, is(id)) })
+		o.until, o.held = n.outage.until, n.outage.held
+		back = len(o.missed) < len(n.outage.missed)
+	}
+	had := before.group
+	if before.arc != after.arc && after.arc.Contains(before.view.Pred.ID) { // its part of the arc is the node's now
+		had = append([]ring.Ref{before.view.Pred}, had[:min(len(had), n.p.cfg.Replicas-1)]...)
+	}
+	for _, r := range had {
+		if shows(after.view, r.ID) {
+			continue
+		}
+		if len(o.missed) == 0 {
+			o.until = until
+		}
+		o.missed = append(o.missed, r.ID)
+	}
+	if n.outage = nil; len(o.missed) == 0 {
+		return back
+	}
+	for _, r := range after.group {
+		if !slices.Contains(had, r) && !slices.Contains(o.standIns, r.ID) && shows(before.view, r.ID) {
+			o.standIns = append(o.standIns, r.ID)
+		}
+	}
+	n.outage = &o
+	return back
+}
+
+func is(id ring.ID) func(ring.Ref) bool { return func(r ring.Ref) bool { return r.ID == id } }
+
+// shows reports whether a node is in a view.
+func shows(v ring.View, id ring.ID) bool {
+	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, is(id))
+}
+
+// hold returns the outage because of which stand-ins are not given copies yet. It is nil if there is none, or it has lasted long enough, or fewer than W processes would have
+// copies meanwhile.
+func (n *vnode) hold(now time.Time) *outage {
+	n.lock()
+	defer n.mu.Unlock()
+	o := n.outage
+	if o == nil || !now.Before(o.until) || len(o.standIns) > n.p.cfg.Replicas-n.p.cfg.WriteQuorum {
+		return nil
+	}
+	return o
+}
+
+// standsIn reports whether a node is a stand-in.
+func (o *outage) standsIn(r ring.Ref) bool { return o != nil && slices.Contains(o.standIns, r.ID) }
+
+// settled returns what is left of an outage when the arc is settled: nothing, if nobody lacks copies.
+func (o *outage) settled(held bool) *outage {
+	if o == nil || !held {
+		return nil
+	}
+	return &outage{missed: o.missed, standIns: o.standIns, until: o.until, held: true}
+}
