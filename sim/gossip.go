@@ -13,7 +13,7 @@ import (
 
 // Gossip is what processes hear about each other, as rpc/gossip tells them of the members of its memberlist: a model of when each of them hears, for gossip among
 // so many, not the protocol itself. It is SWIM's (Das, Gupta, Motivala, DSN 2002) with memberlist's figures: a crash is noticed by a probe, objected to
-// by nobody, and then spreads as an epidemic; a newcomer and a leave spread at once. A newcomer gets the whole list. Probes tell how far the others are. Each side of a partition (Net.Partition) takes
+// by nobody, and then spreads as an epidemic, which misses some, the more the less often each passes news on; a newcomer and a leave spread at once. A newcomer gets the whole list. Probes tell how far the others are. Each side of a partition (Net.Partition) takes
 // the other for dead, and when it is over somebody finds out who looks for those lost, which spreads. Blocks, mutes, loss and pauses hinder nobody.
 type Gossip struct {
 	On         bool
@@ -39,7 +39,10 @@ func DefaultGossip() Gossip { return PacedGossip(time.Second) }
 // PacedGossip is DefaultGossip at the pace of rpc/gossip.PacedConfig.
 func PacedGossip(pace time.Duration) Gossip {
 	g := Gossip{Probe: pace, Suspicion: 1, Spread: pace / 2, Fanout: 3, News: 10, Retransmit: 4, Rejoin: time.Minute, Missed: 0.15, Sync: 30 * pace, Object: 5 * pace}
-	if pace >= 2*time.Second {
+	switch {
+	case pace >= 20*time.Second:
+		g.Retransmit = 1
+	case pace >= 2*time.Second:
 		g.Retransmit = 2
 	}
 	return g
@@ -78,6 +81,24 @@ func (g Gossip) Return(n, changes int, r *Rand) time.Duration {
 	return took
 }
 
+// Misses returns the share of n members whom a change never reaches as news: the final size of an epidemic where each who knows tells so many others, Fanout different ones
+// at a time. They hear of it by an exchange of everything.
+func (g Gossip) Misses(n int) float64 {
+	others := float64(n - 1)
+	if others <= float64(g.Fanout) {
+		return 0
+	}
+	spared := math.Pow(1-float64(g.Fanout)/others, float64(g.passes(n))/float64(g.Fanout)) // the probability that one who knows does not tell a given other
+	misses := 0.
+	for range 50 { // it converges, the slower the closer passes is to one
+		misses = math.Pow(spared, others*(1-misses))
+	}
+	return misses
+}
+
+// passes returns how often each of n members passes a change on.
+func (g Gossip) passes(n int) int { return g.Retransmit * int(math.Ceil(math.Log10(float64(n+1)))) }
+
 // problems returns what is wrong with the figures, by the names that a scenario has for them.
 func (g Gossip) problems() []Problem {
 	var v validator
@@ -104,6 +125,7 @@ type gossiping struct {
 	rand   Rand
 	ways   Rand              // of the latency of probes
 	talks  Rand              // who exchanges everything with whom, and when
+	misses Rand              // whom news misses
 	alive  []*member         // by what has been noticed, by identifier of the first node
 	latest map[int32]*member // by number of the host
 
@@ -116,12 +138,15 @@ type member struct {
 	host  *Host
 	nodes []ring.Ref
 	up    bool
+
+	missed []func() // have it told what news has not, when it exchanges everything with somebody
 }
 
 func (g *gossiping) init(w *World) {
 	g.Gossip, g.w, g.rand = w.options.Gossip, w, stream(w.options.Seed, "gossip", 0)
 	g.ways = stream(w.options.Seed, "probes", 0)
 	g.talks = stream(w.options.Seed, "exchanges", 0)
+	g.misses = stream(w.options.Seed, "misses", 0)
 	g.latest = make(map[int32]*member)
 }
 
@@ -200,9 +225,20 @@ func (g *gossiping) exchange(m *member) {
 			theirs := b.Sightings(false)
 			b.HearSightings(a.Sightings(false))
 			a.HearSightings(theirs)
+			g.catchUp(m)
+			g.catchUp(o)
 		}
 		g.exchange(m)
 	})
+}
+
+// catchUp has a member told what news has missed it with.
+func (g *gossiping) catchUp(m *member) {
+	missed := m.missed
+	m.missed = nil
+	for _, told := range missed {
+		told()
+	}
 }
 
 // syncInterval returns how long it is between two exchanges of everything by one of n members: memberlist makes them rarer in large clusters.
@@ -266,9 +302,15 @@ type hearing func(p *node.Process, ctx context.Context, nodes []ring.Ref)
 
 // tell has each of the others that are on its side hear something about a member, each at its time, if it still holds then.
 func (g *gossiping) tell(m *member, noticed time.Duration, hear hearing, holds func() bool) {
+	n, missed, now := len(g.alive), g.Misses(len(g.alive)), g.w.now
 	for _, o := range g.alive {
 		if o != m && o.up && g.together(m, o) {
-			g.tellOne(o, m, noticed+g.Reach(len(g.alive), 1, &g.rand), hear, holds)
+			after := noticed + g.Reach(n, 1, &g.rand)
+			if g.misses.chance(missed) {
+				o.missed = append(o.missed, func() { g.tellOne(o, m, max(0, now+after-g.w.now), hear, holds) })
+				continue
+			}
+			g.tellOne(o, m, after, hear, holds)
 		}
 	}
 }

@@ -47,14 +47,18 @@ const DefaultPace = time.Second
 func DefaultConfig() Config { return PacedConfig(DefaultPace) }
 
 // PacedConfig returns the timing at a pace, the time between two probes, from which all else follows: it takes so many times as long to agree on a dead member, to spread news and to
-// exchange everything. News is passed on 4 times the decimal logarithm of the number of members, rounded up, as memberlist proposes, and half as often from twice the default pace on, which misses one
-// member in three thousand among a thousand, and one in fifty among twenty, until the next exchange of everything.
+// exchange everything. News is passed on 4 times the decimal logarithm of the number of members, rounded up, as memberlist proposes; half as often from twice the default pace on, which misses one
+// member in three thousand among a thousand, and one in fifty among twenty, until the next exchange of everything; and once for each digit of that number at paces that are only for many members,
+// which misses one in fifty among a thousand and one in seventeen among some hundreds.
 func PacedConfig(pace time.Duration) Config {
 	c := Config{
 		ProbeInterval: pace, ProbeTimeout: pace / 2, Suspicion: 1,
 		SpreadInterval: pace / 2, Retransmit: 4, SyncInterval: 30 * pace, Linger: 30 * pace,
 	}
-	if pace >= 2*DefaultPace {
+	switch {
+	case pace >= 20*DefaultPace:
+		c.Retransmit = 1
+	case pace >= 2*DefaultPace:
 		c.Retransmit = 2
 	}
 	return c

@@ -44,6 +44,7 @@ func fast() Config {
 type peer struct {
 	*Gossip
 	self    Member
+	addr    string
 	network *network
 
 	mu      sync.Mutex
@@ -69,12 +70,19 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return beginOn(t, l, l, l.Addr(), self, zerolog.InfoLevel, change...)
+}
+
+// beginOn starts a member with an address that others reach by the transport, and a log from a level on.
+func beginOn(t *testing.T, l *Listener, by memberlist.NodeAwareTransport, addr string, self Member, level zerolog.Level, change ...func(*Config)) *peer {
+	t.Helper()
 	cfg := fast()
-	cfg.Self, cfg.Advertise = self, l.Addr()
+	cfg.Self, cfg.Advertise = self, addr
 	for _, f := range change {
 		f(&cfg)
 	}
-	p := &peer{self: self, network: &network{Listener: l}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}, probed: map[string]time.Duration{}, places: map[string]node.Coordinate{}}
+	p := &peer{self: self, addr: addr, network: &network{NodeAwareTransport: by}, dead: map[string]int{}, left: map[string]int{}, foreign: map[string]string{}, probed: map[string]time.Duration{}, places: map[string]node.Coordinate{}}
+	var err error
 	p.Gossip, err = start(t.Context(), l, p.network, cfg, Events{
 		Dead: func(_ context.Context, m Member) {
 			p.mu.Lock()
@@ -103,7 +111,7 @@ func begin(t *testing.T, self Member, change ...func(*Config)) *peer {
 			defer p.mu.Unlock()
 			p.foreign[addr] = cluster
 		},
-	}, zerolog.New(zerolog.NewTestWriter(quiet{t})).Level(zerolog.InfoLevel))
+	}, zerolog.New(zerolog.NewTestWriter(quiet{t})).Level(level))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +128,7 @@ func (q quiet) Log(args ...any) {
 	}
 }
 
-func (p *peer) at() string { return p.listener.Addr() }
+func (p *peer) at() string { return p.addr }
 
 // begins starts n members that all know each other.
 func begins(t *testing.T, n int) []*peer {
@@ -398,11 +406,10 @@ func TestForgedDeath(t *testing.T) {
 	}
 }
 
-// network is a Listener whose messages to some addresses vanish.
+// network is a transport whose messages to some addresses vanish.
 type network struct {
-	*Listener
-	cut   atomic.Pointer[[]string]
-	tally atomic.Pointer[tally] // nil: nobody counts
+	memberlist.NodeAwareTransport
+	cut atomic.Pointer[[]string]
 }
 
 // cutOff makes the messages to the peers vanish, and no others.
@@ -423,10 +430,7 @@ func (n *network) WriteToAddress(b []byte, to memberlist.Address) (time.Time, er
 	if !n.reaches(to.Addr) {
 		return time.Now(), nil
 	}
-	if y := n.tally.Load(); y != nil {
-		y.packet(b)
-	}
-	return n.Listener.WriteToAddress(b, to)
+	return n.NodeAwareTransport.WriteToAddress(b, to)
 }
 
 func (n *network) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
@@ -434,7 +438,7 @@ func (n *network) DialAddressTimeout(to memberlist.Address, timeout time.Duratio
 		time.Sleep(timeout)
 		return nil, fmt.Errorf("dial %s: %w", to.Addr, os.ErrDeadlineExceeded)
 	}
-	return n.Listener.DialAddressTimeout(to, timeout)
+	return n.NodeAwareTransport.DialAddressTimeout(to, timeout)
 }
 
 // TestInventedMembers: somebody who knows the label invents members without end. There are as many as the bound allows, and those who were there before stay.

@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ type churnPoint struct {
 	Bytes                float64 // sent per live process and second, by the model of p2psim
 	Search               float64 // the part of them, of the whole run, by which processes look for members that they do not know
 	Live                 float64 // processes, in the mean
+	Gossip               float64 // what gossip comes to, sent per live process and second, by the model of p2psim
 	Measured             time.Duration
 	Departures           int // leaves and crashes
 }
@@ -40,6 +42,10 @@ func runLookups(ctx context.Context, s sim.Scenario, at *Point) (churnPoint, err
 		return churnPoint{}, fmt.Errorf("%s, seed %d: %w", s.Name, s.Seed, err)
 	}
 	t := &r.Totals
+	live, gossip := t.NodeSeconds/t.Measured.Seconds(), 0.
+	if s.Gossip.On {
+		gossip = s.Gossip.Cost(int(math.Round(live)), float64(t.Joins)/t.Measured.Seconds(), float64(t.Leaves+t.Crashes)/t.Measured.Seconds()).Total()
+	}
 	return churnPoint{
 		Right: t.Lookups.Right, Wrong: t.Lookups.Wrong, Failed: t.Lookups.Failed,
 		Hops: countsOf(t.Lookups.Hops), Timeouts: countsOf(t.Lookups.Timeouts),
@@ -48,7 +54,7 @@ func runLookups(ctx context.Context, s sim.Scenario, at *Point) (churnPoint, err
 		P99:  time.Duration(t.Lookups.Latency.ValueAtQuantile(99)) * time.Microsecond,
 		Mean: time.Duration(t.Lookups.Latency.Mean() * float64(time.Microsecond)),
 
-		Bytes: t.BytesPerNode(), Search: searchShare(&r.Stats), Live: t.NodeSeconds / t.Measured.Seconds(),
+		Bytes: t.BytesPerNode(), Search: searchShare(&r.Stats), Live: live, Gossip: gossip,
 		Measured: t.Measured, Departures: t.Leaves + t.Crashes,
 	}, nil
 }

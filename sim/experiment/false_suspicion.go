@@ -40,7 +40,7 @@ func runFalseSuspicion(ctx context.Context, p Params, progress *Progress) (*Repo
 	}
 	kinds = append(kinds, sim.DefaultGossip()) // off
 	points, err := Points(ctx, p, progress, "gossip", len(kinds), func(ctx context.Context, i int, at *Point) (hopPoint, error) {
-		return measureHops(ctx, p, p.Int("nodes"), p.Duration("session"), kinds[i], 0, at)
+		return measureHops(ctx, p, p.Int("nodes"), p.Duration("session"), kinds[i], 0, paperNode(16).RoutingPeers, at)
 	})
 	done := finished(points)
 	if len(done) == 0 {

@@ -35,6 +35,7 @@ func oneHop() *Experiment {
 			{"sessions", "mean time that a node is a member", []time.Duration{20 * time.Minute, time.Hour, 3 * time.Hour}, []time.Duration{time.Hour}},
 			{"paces", "of gossip, time between two probes by a node", []time.Duration{time.Second}, []time.Duration{time.Second, 5 * time.Second}},
 			{"quiet", "StabilizeQuiet, time between two looks at a successor that stays what it is", paperNode(16).StabilizeQuiet, paperNode(16).StabilizeQuiet},
+			{"routing-peers", "RoutingPeers, members known by gossip that lookups go by; 0: they go by fingers", paperNode(16).RoutingPeers, paperNode(16).RoutingPeers},
 			{"matrix", "file of round trips in place of the Internet-like model", "", ""},
 			{"duration", "virtual time that is measured", 20 * time.Minute, 4 * time.Minute},
 			{"lookups", "per node and second", 1.0 / 60, 1.0 / 10},
@@ -65,7 +66,7 @@ func runOneHop(ctx context.Context, p Params, progress *Progress) (*Report, erro
 			gossip.On = true
 		}
 		i /= len(paces) + 1
-		return measureHops(ctx, p, sizes[i/len(sessions)], sessions[i%len(sessions)], gossip, p.Duration("quiet"), at)
+		return measureHops(ctx, p, sizes[i/len(sessions)], sessions[i%len(sessions)], gossip, p.Duration("quiet"), p.Int("routing-peers"), at)
 	})
 	done := finished(points)
 	if len(done) == 0 {
@@ -77,14 +78,14 @@ func runOneHop(ctx context.Context, p Params, progress *Progress) (*Report, erro
 	return r, err
 }
 
-func measureHops(ctx context.Context, p Params, nodes int, session time.Duration, gossip sim.Gossip, quiet time.Duration, at *Point) (hopPoint, error) {
+func measureHops(ctx context.Context, p Params, nodes int, session time.Duration, gossip sim.Gossip, quiet time.Duration, peers int, at *Point) (hopPoint, error) {
 	s := sim.DefaultScenario()
 	s.Seed, s.Nodes = p.Seed, nodes
 	s.Warmup = 2 * time.Minute
 	s.Duration = s.Warmup + p.Duration("duration")
 	s.Node = paperNode(16)
 	s.Node.MinTimeout = node.DefaultConfig().MinTimeout
-	s.Node.StabilizeQuiet = quiet
+	s.Node.StabilizeQuiet, s.Node.RoutingPeers = quiet, peers
 	s.Gossip = gossip
 	s.Churn = []sim.Churn{{Kind: sim.ChurnSessions, On: sim.Distribution{Mean: session}, Return: sim.ReturnNew}}
 	s.Workload = []sim.Workload{{Op: sim.OpLookup, Rate: p.Float("lookups"), Per: sim.PerNode}}
