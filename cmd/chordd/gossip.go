@@ -113,28 +113,38 @@ func (p *process) joinGossip(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := p.lostByGossip(ctx, g, time.Now())
+	now := time.Now()
+	lost := p.lostByGossip(ctx, g, now)
 	rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	var errs []error
-	for _, addr := range lost[:min(len(lost), gossipSeeds)] {
+	for i, addr := range lost[:min(len(lost), gossipSeeds)] {
+		if i > 0 && p.shownByGossip(g, now)(addr) {
+			continue // the one before has introduced them to each other
+		}
 		errs = append(errs, p.gossipWith(ctx, g, addr))
 	}
 	return errors.Join(errs...)
 }
 
-// lostByGossip returns the addresses of processes that gossip does not show: those that the ring knows, seeds and remembered ones. A process that
-// has just been started again takes all of them for lost, because it may be lost itself.
+// lostByGossip returns the addresses of processes that gossip does not show: those that the ring knows, seeds and remembered ones.
 func (p *process) lostByGossip(ctx context.Context, g *gossip.Gossip, now time.Time) []string {
 	addrs := append(p.candidates(ctx), p.core.Status().Known...)
 	slices.Sort(addrs)
 	addrs = slices.Compact(addrs)
+	shown := p.shownByGossip(g, now)
+	return slices.DeleteFunc(addrs, func(addr string) bool { return addr == p.local.Addr || shown(addr) })
+}
+
+// shownByGossip returns a function that reports whether gossip shows the process at an address. A process that has just been started again takes all
+// others for lost, because it may be lost itself.
+func (p *process) shownByGossip(g *gossip.Gossip, now time.Time) func(addr string) bool {
 	members := g.Members()
 	if p.local.Identity.Incarnation > 1 && now.Sub(p.started) < p.gossipReturn() {
 		members = nil
 	}
-	return slices.DeleteFunc(addrs, func(addr string) bool {
-		return addr == p.local.Addr || slices.ContainsFunc(members, func(m gossip.Member) bool { return m.Addr == addr })
-	})
+	return func(addr string) bool {
+		return slices.ContainsFunc(members, func(m gossip.Member) bool { return m.Addr == addr })
+	}
 }
 
 // gossipWith asks the process at an address where it gossips, and introduces this one there.
