@@ -23,11 +23,13 @@ func (n *vnode) noteMissed(before, after *snapshot, until time.Time) (back bool)
 	n.lock()
 	defer n.mu.Unlock()
 	var o outage
+	var missed []ring.ID // before
 	if n.outage != nil {
-		o.missed = slices.DeleteFunc(slices.Clone(n.outage.missed), func(id ring.ID) bool { return shows(after.view, id) })
+		missed = n.outage.missed
+		o.missed = slices.DeleteFunc(slices.Clone(missed), func(id ring.ID) bool { return shows(after.view, id) })
 		o.standIns = slices.DeleteFunc(slices.Clone(n.outage.standIns), func(id ring.ID) bool { return !slices.ContainsFunc(after.group, is(id)) })
 		o.until, o.held = n.outage.until, n.outage.held
-		back = len(o.missed) < len(n.outage.missed)
+		back = len(o.missed) < len(missed)
 	}
 	had := before.group
 	if before.arc != after.arc && after.arc.Contains(before.view.Pred.ID) { // its part of the arc is the node's now
@@ -46,7 +48,8 @@ func (n *vnode) noteMissed(before, after *snapshot, until time.Time) (back bool)
 		return back
 	}
 	for _, r := range after.group {
-		if !slices.Contains(had, r) && !slices.Contains(o.standIns, r.ID) && shows(before.view, r.ID) {
+		newcomer := slices.Contains(missed, r.ID) || !shows(before.view, r.ID) && !beyond(before.view, r.ID)
+		if !newcomer && !slices.Contains(had, r) && !slices.Contains(o.standIns, r.ID) {
 			o.standIns = append(o.standIns, r.ID)
 		}
 	}
@@ -59,6 +62,11 @@ func is(id ring.ID) func(ring.Ref) bool { return func(r ring.Ref) bool { return 
 // shows reports whether a node is in a view.
 func shows(v ring.View, id ring.ID) bool {
 	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, is(id))
+}
+
+// beyond reports whether a node lies behind the end of the successor list.
+func beyond(v ring.View, id ring.ID) bool {
+	return len(v.Succs) > 0 && ring.Between(v.Succs[len(v.Succs)-1].ID, id, v.Self.ID)
 }
 
 // hold returns the outage because of which stand-ins are not given copies yet. It is nil if there is none, or it has lasted long enough, or fewer than W processes would have
