@@ -25,7 +25,7 @@ const (
 	mutantAckOwnLate
 	// mutantAckOvertaken: a write counts as stored where another process's newer version is.
 	mutantAckOvertaken
-	// mutantVersionBelow: a version is given without looking at what is stored.
+	// mutantVersionBelow: a version is given without looking at what is stored, or was given in an earlier run: either is enough for versions of one's own.
 	mutantVersionBelow
 	// mutantRetryAnew: a repeated request is executed as a new one.
 	mutantRetryAnew
@@ -63,6 +63,8 @@ const (
 	mutantEpochUnchecked
 	// mutantLeaveBare: a process leaves without handing over.
 	mutantLeaveBare
+	// mutantClockForgotten: a process does not remember which versions it has given in an earlier run.
+	mutantClockForgotten
 )
 
 // forgetDeletes is what mutantTombstoneEarly does.

@@ -11,7 +11,7 @@ import (
 var mutantNames = []string{
 	"", "adopt-unasked", "rounds-overlap", "join-far", "serve-early", "avoid-none", "heal-never", "ack-early", "ack-own-late", "ack-overtaken", "version-below",
 	"retry-anew", "read-narrow", "read-unrepaired", "vouch-blindly", "deny-early", "repair-never", "repair-one-way", "sweep-unconfirmed", "sweep-unpinned",
-	"tombstone-early", "minority-serves", "tombstone-unconfirmed", "stale-kept", "history-forgotten", "expiry-ignored", "expiry-lost", "epoch-unchecked", "leave-bare",
+	"tombstone-early", "minority-serves", "tombstone-unconfirmed", "stale-kept", "history-forgotten", "expiry-ignored", "expiry-lost", "epoch-unchecked", "leave-bare", "clock-forgotten",
 }
 
 var activeMutant atomic.Uint32

@@ -21,6 +21,10 @@ import (
 // version above it. Since both need W replicas, and the versions of a key are totally ordered, the last one acknowledged stays.
 func (b *batch) write() {
 	p := b.p
+	if p.clock.catchUp(p.ctx) != nil {
+		b.refuse(ErrNotReady)
+		return
+	}
 	for i := range b.ops {
 		b.ops[i].n.deciding.Add(1)
 	}

@@ -34,6 +34,7 @@ const (
 	CheckCount      = "Count"      // always: a counter is no more than the increments that began; in a stable ring, each acknowledged one has its own number, above all before
 	CheckSwap       = "Swap"       // in a stable ring: of two conditional writes that expect the same version, one succeeds
 	CheckExpiry     = "Expiry"     // always: a value is not read later than it expires by more than clocks may differ, and not gone before; and its time is the same for all
+	CheckClock      = "Clock"      // always: of two writes that a process has decided one after the other, the later has the later version, whatever becomes of its clock
 	CheckOrder      = "Order"      // while the ring's assumptions hold: a write is newer than those that were acknowledged before it began
 	CheckRefused    = "Refused"    // always: a write that was reported as not applied is never read
 	CheckStale      = "Stale"      // in a stable ring: a read is not older than what was acknowledged, or read, before it began
@@ -86,7 +87,8 @@ type Checker struct {
 	complete  bool // every record was in its place at some moment since
 
 	keys     map[string]*keyHistory
-	sorted   []*keyHistory // in the order in which they were first used
+	latest   map[uint64]acked // the newest acknowledged version of each origin
+	sorted   []*keyHistory    // in the order in which they were first used
 	begun    map[int]*begun
 	lastLoss time.Duration // when a disk was emptied last
 
@@ -116,7 +118,7 @@ const never = -time.Hour
 func NewChecker(s *Scenario) *Checker {
 	return &Checker{
 		checks: s.Checks, cfg: s.Node, longest: s.longestTimeout(), oracle: NewOracle(time.Minute, s.Node.Successors), calm: never,
-		keys: make(map[string]*keyHistory), begun: make(map[int]*begun), lastLoss: never,
+		keys: make(map[string]*keyHistory), latest: make(map[uint64]acked), begun: make(map[int]*begun), lastLoss: never,
 	}
 }
 

@@ -203,7 +203,7 @@ func (c *Checker) checkWrite(k *keyHistory, op *Operation, b *begun) {
 			return
 		}
 	}
-	if !c.checkEnd(k, op) || !c.checkChange(k, op, b) {
+	if !c.checkClock(op) || !c.checkEnd(k, op) || !c.checkChange(k, op, b) {
 		return
 	}
 	if v.Newer(k.acked.version) {
@@ -246,6 +246,21 @@ func (c *Checker) checkOnce(w *written, op *Operation) bool {
 	}
 	if v != w.version && c.armed && c.armedFrom <= w.begin {
 		c.report(CheckOnce, fmt.Sprintf("%s of %q shows version %v of a write that was of version %v before", op.Kind, op.Key, v, w.version), op.From)
+		return false
+	}
+	return true
+}
+
+// checkClock: versions of one process grow, those of different keys too, and whether or not it was started anew.
+func (c *Checker) checkClock(op *Operation) bool {
+	v := op.Result.Version
+	latest := c.latest[v.Origin]
+	switch {
+	case v.Newer(latest.version):
+		c.latest[v.Origin] = acked{version: v, begin: op.Begin, end: c.w.Now()}
+	case latest.end < op.Begin:
+		c.report(CheckClock, fmt.Sprintf("%s of %q was acknowledged with version %v, but the same process had given %v, acknowledged at %v, before it began", op.Kind, op.Key, v,
+			latest.version, latest.end), op.From)
 		return false
 	}
 	return true

@@ -221,6 +221,31 @@ func (h *Host) syncSeen(what string) {
 	}
 }
 
+// noted returns up to which time the disk says that versions may have been given.
+func (h *Host) noted() time.Time {
+	if h.traits == nil {
+		return time.Time{}
+	}
+	return h.traits.clock
+}
+
+// noteClock is the note of node.Process.RecallClock: it is synced whatever becomes of records. With Options.SyncLatency it waits, and must be called on a task of the host.
+func (h *Host) noteClock(upTo time.Time) error {
+	t := h.trait()
+	if !upTo.After(t.clock) {
+		return nil
+	}
+	if d := h.syncLatency(); d > 0 {
+		h.mine("noteClock")
+		h.w.wakeAt(h.w.now+d, h.w.current)
+		h.w.park("noteClock")
+	}
+	if upTo.After(t.clock) {
+		t.clock = upTo
+	}
+	return nil
+}
+
 // Writable implements node.Store.
 func (d disk) Writable() error { return nil }
 

@@ -55,6 +55,7 @@ type traits struct {
 	tail    []undo       // what a crash takes back
 	wasPart bool         // the process was a member of a ring before
 	contact node.Contact // that the disk remembers
+	clock   time.Time    // up to which it says that versions may have been given
 	emptied int          // how often a process began anew because it had been away for too long
 }
 

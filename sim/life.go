@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/chordkv/chord/node"
 )
@@ -39,6 +40,7 @@ func (h *Host) start() *node.Process {
 	if err != nil {
 		panic(err) // the options were validated
 	}
+	p.RecallClock(h.noted(), h.noteClock)
 	h.process = p
 	return p
 }
@@ -134,7 +136,7 @@ func (h *Host) Replace() {
 	h.mem = nil
 	h.incarnation = 0
 	if t := h.traits; t != nil {
-		t.seeds, t.known, t.tail, t.wasPart, t.contact = nil, nil, nil, false, node.Contact{}
+		t.seeds, t.known, t.tail, t.wasPart, t.contact, t.clock = nil, nil, nil, false, node.Contact{}, time.Time{}
 	}
 }
 

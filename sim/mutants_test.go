@@ -69,6 +69,7 @@ var mutants = []mutant{
 	{node: "stale-kept", scenario: "away", seed: 1, check: sim.CheckHeal},
 	{node: "expiry-ignored", scenario: "expiry", seed: 1, check: sim.CheckExpiry},
 	{node: "expiry-lost", scenario: "expiry", seed: 1, check: sim.CheckExpiry},
+	{node: "clock-forgotten", scenario: "clocks-back-at-start", seed: 1, check: sim.CheckClock},
 	{node: "leave-bare", scenario: "leaving", seed: 1, check: sim.CheckHandOver},
 }
 

@@ -159,6 +159,7 @@ func (p *process) wire(identity node.Identity) (err error) {
 	if p.dir != nil {
 		p.core.Recall(p.dir.Peers())
 		p.core.RecallContact(p.dir.Contact())
+		p.core.RecallClock(p.dir.Clock(), p.dir.NoteClock)
 	}
 	p.server = rpc.NewServer(p.local, p.core, rpc.ServerOptions{Logger: p.log, Metrics: metrics, Go: p.live.Go})
 	registry.MustRegister(metrics, &statusCollector{status: p.core.Status, draining: p.server.Draining})

@@ -45,6 +45,9 @@ func (d *Dir) backup(records *Pebble, to string, now time.Time) error {
 		return err
 	}
 	err := records.db.Checkpoint(filepath.Join(to, recordsName), pebble.WithFlushedWAL())
+	if upTo := d.Clock(); err == nil && !upTo.IsZero() {
+		err = replaceFile(filepath.Join(to, clockName), encodeClock(upTo))
+	}
 	if err == nil { // last: without it, this is no data directory
 		d.mu.Lock()
 		id := d.id
@@ -106,6 +109,9 @@ func restore(ctx context.Context, from, to string, copied *atomic.Int64) error {
 	}
 	if err := copyTree(ctx, filepath.Join(from, recordsName), filepath.Join(to, recordsName), copied); err != nil {
 		return errors.Join(err, os.RemoveAll(filepath.Join(to, recordsName)))
+	}
+	if err := copyFile(filepath.Join(from, clockName), filepath.Join(to, clockName), copied); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return replaceFile(filepath.Join(to, identityName), identity)
 }

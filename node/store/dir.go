@@ -20,11 +20,13 @@ import (
 // A data directory holds
 //
 //	chord.json   who the process is: see identity
+//	clock        up to which time versions may have been given: see clockFile
 //	lock         locked as long as a process uses the directory; holds its process number
 //	records/     the Pebble store
 //	records-stale-...  stores that were out of date: see SetAside
 const (
 	identityName = "chord.json"
+	clockName    = "clock"
 	lockName     = "lock"
 	recordsName  = "records"
 )
@@ -35,6 +37,7 @@ type Dir struct {
 	lock  *os.File
 	alive time.Time    // when the process before this one was last known to be alive
 	was   node.Contact // its contact
+	clock clockFile
 
 	mu sync.Mutex
 	id identity
@@ -75,8 +78,12 @@ func openDir(path string, opts DirOptions) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path, lock: lock}
-	if err := d.load(opts); err != nil {
+	d := &Dir{path: path, lock: lock, clock: clockFile{path: filepath.Join(path, clockName)}}
+	err = d.clock.load()
+	if err == nil {
+		err = d.load(opts)
+	}
+	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
@@ -273,7 +280,7 @@ func (d *Dir) SetAside(now time.Time) (path string, err error) {
 }
 
 // Close gives the directory back.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error { return errors.Join(d.clock.close(), d.lock.Close()) }
 
 const tempSuffix = ".tmp"
 
