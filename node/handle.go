@@ -33,26 +33,28 @@ func (p *Process) Neighbors(node ring.ID) (ring.View, error) {
 }
 
 // Notify tells one of the own nodes that from may be its predecessor. The claim is verified by a call back on a task of its
-// own before it is believed. Errors: ErrNoNode, ErrNotReady.
+// own before it is believed: also if its process did not answer lately, for whoever calls is alive, and if it is not, that is one call in vain. Errors: ErrNoNode, ErrNotReady.
 func (p *Process) Notify(node ring.ID, from ring.Ref) error {
 	n, s, err := p.hosted(node)
 	if err != nil {
 		return err
 	}
 	if from != s.view.Pred && from.ID != n.self.ID && n.offer(from) {
+		p.memory.trust(from.Addr)
 		p.rt.Go(func() { n.rectify(p.ctx) })
 	}
 	return nil
 }
 
-// Changed tells one of the own nodes that the neighbors of from have changed. If that is its successor, it stabilizes at once instead of at the next
+// Changed tells one of the own nodes that the neighbors of from have changed. If that is its successor, or would be a closer one, it stabilizes at once instead of at the next
 // interval. Errors: ErrNoNode, ErrNotReady.
 func (p *Process) Changed(node ring.ID, from ring.Ref) error {
 	n, s, err := p.hosted(node)
 	if err != nil {
 		return err
 	}
-	if len(s.view.Succs) > 0 && s.view.Succs[0].ID == from.ID {
+	if succs := s.view.Succs; len(succs) > 0 && (succs[0].ID == from.ID || ring.Between(n.self.ID, from.ID, succs[0].ID)) {
+		p.memory.trust(from.Addr) // as by Notify
 		n.stabilizeSoon()
 	}
 	return nil

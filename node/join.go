@@ -182,7 +182,7 @@ func (n *vnode) accepted(ctx context.Context) error {
 }
 
 // follows reports whether the predecessor has this node as its successor. If it has one that lies between, which joined meanwhile, that is the predecessor
-// to ask next.
+// to ask next; if it has one beyond, it is told to look again.
 func (n *vnode) follows(ctx context.Context) bool {
 	pred := n.snap.Load().view.Pred
 	v, err := n.p.callNeighbors(ctx, pred)
@@ -190,12 +190,17 @@ func (n *vnode) follows(ctx context.Context) bool {
 		return false
 	}
 	next := v.Succs[0]
-	if ring.Between(pred.ID, next.ID, n.self.ID) {
+	switch {
+	case next == n.self:
+		return true
+	case ring.Between(n.self.ID, next.ID, pred.ID):
+		_ = n.p.callChanged(ctx, pred, n.self) // it may have missed this node when it looked, or believe that its process is dead still
+	default:
 		if _, err := n.p.callNeighbors(ctx, next); err == nil {
 			n.change(func(st *ring.State) bool { return st.AdoptPredecessor(next) })
 		}
 	}
-	return next == n.self
+	return false
 }
 
 // preceding returns the view of the live node after which this one belongs, without the dead nodes that its list has before this one: it

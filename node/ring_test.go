@@ -408,3 +408,29 @@ func TestNewsTravelFast(t *testing.T) {
 		c.eventually(3*c.cfg.StabilizeInterval, ideal)
 	})
 }
+
+// A process that is back before the others suspect it no longer is a member again at once: they take it for alive when it calls.
+func TestRestartAmongTheSuspicious(t *testing.T) {
+	inCluster(t, 12, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(6, 2)
+		c.converge(10 * time.Second)
+		p := procs[2]
+		c.kill(p)
+		time.Sleep(c.cfg.SuspectTime / 4)
+		for _, other := range procs {
+			if other != p { // whoever looks for it finds that it is dead
+				for _, n := range p.Nodes() {
+					_, _ = other.Lookup(c.t.Context(), n.ID)
+				}
+			}
+		}
+		back := c.restart(p.id, p.addr, p.store)
+		began := time.Now()
+		if err := back.Join(c.t.Context(), []string{procs[0].addr}); err != nil {
+			c.t.Fatal(err)
+		}
+		if took := time.Since(began); took >= c.cfg.SuspectTime/4 {
+			c.t.Errorf("it took %v to get the place back, and suspicions last for %v", took, c.cfg.SuspectTime)
+		}
+	})
+}
