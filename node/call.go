@@ -52,10 +52,8 @@ func (p *Process) hurried(to ring.Ref) time.Duration {
 
 // timed runs f, a ring call to the node to, with a deadline, and takes note of the round trip.
 func (p *Process) timed(ctx context.Context, to ring.Ref, timeout time.Duration, f func(ctx context.Context) error) error {
-	callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
-	defer cancel()
 	began := p.rt.Now()
-	err := f(callCtx)
+	err := p.within(ctx, timeout, f)
 	if err != nil && ctx.Err() != nil {
 		return err // the caller's end says nothing about the peer
 	}
@@ -66,6 +64,20 @@ func (p *Process) timed(ctx context.Context, to ring.Ref, timeout time.Duration,
 		return errors.Join(ErrUnreachable, err)
 	}
 	return p.judge(to, err)
+}
+
+// within runs f with a deadline, and again if that has passed while this process stood still, which says nothing about the peer.
+func (p *Process) within(ctx context.Context, timeout time.Duration, f func(ctx context.Context) error) error {
+	// Bound: the deadline of ctx, or a stop of the process for each turn.
+	for {
+		began := p.rt.Now()
+		callCtx, cancel := p.rt.WithTimeout(ctx, timeout)
+		err := f(callCtx)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || p.rt.Now().Sub(began) < timeout+p.cfg.RingTimeout/4 {
+			return err
+		}
+	}
 }
 
 // call runs f, which calls the node to about records, with a deadline.

@@ -116,11 +116,10 @@ func (n *vnode) superseded(s *snapshot, epoch uint64) {
 // the one that would have taken over, its heir, asks that one whether it has.
 func (b *batch) hearHeirs() {
 	var silent []*owned // one of each node
-	now := b.p.rt.Now().UnixNano()
+	now := b.p.rt.Now()
 	for i := range b.ops {
 		o := &b.ops[i]
-		since := now - o.n.heardHeir.Load()
-		if (since < 0 || since >= int64(b.p.cfg.RingTimeout)) && !slices.ContainsFunc(silent, func(other *owned) bool { return other.n == o.n }) {
+		if !o.n.heardSince(now) && !slices.ContainsFunc(silent, func(other *owned) bool { return other.n == o.n }) {
 			silent = append(silent, o)
 		}
 	}
@@ -128,13 +127,36 @@ func (b *batch) hearHeirs() {
 		return
 	}
 	b.p.rt.Gather(len(silent), func(i int) error {
-		n, s := silent[i].n, silent[i].s
-		view, err := n.askHeir(b.p.ctx, s, b.p.callSoon)
-		if err == nil && disputes(view, s) {
-			n.superseded(s, s.epoch)
-		}
-		return nil // who does not answer decides nothing either
+		silent[i].n.inquire(silent[i].s)
+		return nil
 	}, nil, func(int, error) (enough bool) { return false })
+}
+
+// heardSince reports whether the node has heard from its heir less than RingTimeout before now.
+func (n *vnode) heardSince(now time.Time) bool {
+	since := now.UnixNano() - n.heardHeir.Load()
+	return since >= 0 && since < int64(n.p.cfg.RingTimeout)
+}
+
+// inquire asks the heir whether it has taken over, and suspends the node if so. If that one does not answer, the next one is the heir.
+func (n *vnode) inquire(s *snapshot) {
+	for _, heir := range s.heirs(n.p.cfg.Replicas) {
+		// Bound: another turn takes a stop of this process, or that many messages are lost.
+		for n.p.ctx.Err() == nil {
+			began := n.p.rt.Now()
+			view, err := n.ask(n.p.ctx, heir)
+			if err != nil {
+				break
+			}
+			if disputes(view, s) {
+				n.superseded(s, s.epoch)
+				return
+			}
+			if n.p.rt.Now().Sub(began) < n.p.cfg.RingTimeout {
+				return
+			}
+		}
+	}
 }
 
 // mayDecide returns an error if a node must not decide anything about a key by a snapshot, as far as this process knows. What was settled in an epoch that is over may not be so any more.
@@ -160,20 +182,36 @@ func (s *snapshot) heir() ring.Ref {
 	return ring.Ref{}
 }
 
+// heirs returns the heir, that which would own the arc if the heir were gone, too, and so on.
+func (s *snapshot) heirs(most int) (heirs []ring.Ref) {
+	for _, r := range s.view.Succs {
+		if len(heirs) < most && r.Addr != s.view.Self.Addr && !slices.ContainsFunc(heirs, func(h ring.Ref) bool { return h.Addr == r.Addr }) {
+			heirs = append(heirs, r)
+		}
+	}
+	return heirs
+}
+
 // disputes reports whether another node owns a part of the arc of a snapshot, as its view says.
 func disputes(view ring.View, s *snapshot) bool {
 	return !view.Self.IsZero() && len(view.Arc().Overlap(s.arc)) > 0
 }
 
-// askHeir returns the view of the heir, zero if there is none, by callSoon or callRing.
-func (n *vnode) askHeir(ctx context.Context, s *snapshot, call func(context.Context, ring.Ref, func(context.Context) error) error) (v ring.View, err error) {
-	heir, began := s.heir(), n.p.rt.Now()
-	if !heir.IsZero() {
-		err = call(ctx, heir, func(ctx context.Context) error {
-			v, err = n.p.peers.Neighbors(ctx, heir)
-			return err
-		})
+// askHeir returns the view of the heir, zero if there is none.
+func (n *vnode) askHeir(ctx context.Context, s *snapshot) (v ring.View, err error) {
+	if heir := s.heir(); !heir.IsZero() {
+		v, err = n.ask(ctx, heir)
 	}
+	return v, err
+}
+
+// ask returns the view of a node, and takes it in if that is the heir's.
+func (n *vnode) ask(ctx context.Context, to ring.Ref) (v ring.View, err error) {
+	began := n.p.rt.Now()
+	err = n.p.callRing(ctx, to, func(ctx context.Context) error {
+		v, err = n.p.peers.Neighbors(ctx, to)
+		return err
+	})
 	if err == nil {
 		n.hearHeir(v, began)
 	}
@@ -206,7 +244,7 @@ func (n *vnode) renew(ctx context.Context) {
 			if !s.serving {
 				break
 			}
-			if view, err := n.askHeir(ctx, s, n.p.callRing); err == nil && !disputes(view, s) && n.reclaim(s) {
+			if view, err := n.askHeir(ctx, s); err == nil && !disputes(view, s) && n.reclaim(s) {
 				break
 			}
 			n.p.recheck(s.heir().Addr)

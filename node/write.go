@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -49,8 +50,9 @@ func (b *batch) write() {
 	}
 	b.hearHeirs()
 	writes := make([]write, len(b.ops))
+	now := p.rt.Now()
 	for i := range writes {
-		writes[i].owned = &b.ops[i]
+		writes[i].owned, writes[i].asked = &b.ops[i], now
 	}
 	writes = b.order(b.each(writes, (*write).begin))
 	for attempt := 1; len(writes) > 0; attempt++ {
@@ -72,15 +74,16 @@ type write struct {
 	enough   bool   // the round is over: as many have it as are needed
 	round
 
-	entered   bool    // the lane of the key, as a plain write
-	fenced    bool    // the same lane
-	ordered   bool    // it goes by the own store first
-	placed    bool    // it is there
-	denied    bool    // its condition did not hold, but maybe that was decided on an old version
-	chain     int     // it is the so manieth of its key in one round of place
-	consulted bool    // others were asked what they have of the key
-	elsewhere Version // that the request was given by another owner before, zero if nobody knows of it
-	doubt     bool    // too few have answered: there may be a History that is not known
+	entered   bool      // the lane of the key, as a plain write
+	fenced    bool      // the same lane
+	ordered   bool      // it goes by the own store first
+	placed    bool      // it is there
+	denied    bool      // its condition did not hold, but maybe that was decided on an old version
+	chain     int       // it is the so manieth of its key in one round of place
+	consulted bool      // others were asked what they have of the key
+	elsewhere Version   // that the request was given by another owner before, zero if nobody knows of it
+	asked     time.Time // when the heir of the node was asked last whether it has taken over, if it had to be
+	doubt     bool      // too few have answered: there may be a History that is not known
 }
 
 // each runs f for each write, and answers those for which it fails. It returns the others, in the same place.
@@ -99,13 +102,13 @@ func (b *batch) each(writes []write, f func(w *write) error) []write {
 
 // begin makes the record, or finds that the write has to go by the own store first.
 func (w *write) begin() error {
-	if err := w.n.mayDecide(w.s, w.Key); err != nil {
+	if err := w.mayDecide(); err != nil {
 		return err
 	}
 	w.entered = !w.Conditional() && w.lane().enter()
 	latest, err := w.latest(false)
 	if err == nil && w.consulted {
-		err = w.n.mayDecide(w.s, w.Key) // that has taken a while
+		err = w.mayDecide() // that has taken a while
 	}
 	if err == nil && w.entered && latest.History == "" && !w.doubt {
 		if err = w.make(latest); err == nil {
@@ -118,6 +121,21 @@ func (w *write) begin() error {
 		err = w.n.p.keep(latest)
 	}
 	return err
+}
+
+// mayDecide returns an error if the node must not decide anything about the key. What it knows of that was asked at the beginning; if that is long ago, it asks again.
+func (w *write) mayDecide() error {
+	if w.outdated() {
+		w.n.inquire(w.s)
+		w.asked = w.n.p.rt.Now()
+	}
+	return w.n.mayDecide(w.s, w.Key)
+}
+
+// outdated reports whether it is so long ago that the heir was asked, or has said by itself that it has not taken over, that it may have done so.
+func (w *write) outdated() bool {
+	now := w.n.p.rt.Now()
+	return now.Sub(w.asked) >= w.n.p.cfg.RingTimeout && !w.n.heardSince(now) && !mutantEpochUnchecked.on()
 }
 
 // make makes the record of a plain write.
@@ -141,8 +159,11 @@ func (w *write) make(latest Record) error {
 	return nil
 }
 
-// version gives the record a version above one that is stored.
+// version gives the record a version above one that is stored. Who was stopped since it asked whether it still owns the key gives none.
 func (w *write) version(stored Version) (err error) {
+	if w.outdated() {
+		return errSuspended
+	}
 	if w.above.Newer(stored) {
 		stored = w.above
 	}
