@@ -143,8 +143,7 @@ func (n *vnode) inquire(s *snapshot) {
 	for _, heir := range s.heirs(n.p.cfg.Replicas) {
 		// Bound: another turn takes a stop of this process, or that many messages are lost.
 		for n.p.ctx.Err() == nil {
-			began := n.p.rt.Now()
-			view, err := n.ask(n.p.ctx, heir)
+			view, began, err := n.ask(n.p.ctx, heir)
 			if err != nil {
 				break
 			}
@@ -200,22 +199,22 @@ func disputes(view ring.View, s *snapshot) bool {
 // askHeir returns the view of the heir, zero if there is none.
 func (n *vnode) askHeir(ctx context.Context, s *snapshot) (v ring.View, err error) {
 	if heir := s.heir(); !heir.IsZero() {
-		v, err = n.ask(ctx, heir)
+		v, _, err = n.ask(ctx, heir)
 	}
 	return v, err
 }
 
-// ask returns the view of a node, and takes it in if that is the heir's.
-func (n *vnode) ask(ctx context.Context, to ring.Ref) (v ring.View, err error) {
-	began := n.p.rt.Now()
+// ask returns the view of a node, and when the attempt that was answered began. It takes the view in if that is the heir's.
+func (n *vnode) ask(ctx context.Context, to ring.Ref) (v ring.View, began time.Time, err error) {
 	err = n.p.callRing(ctx, to, func(ctx context.Context) error {
+		began = n.p.rt.Now()
 		v, err = n.p.peers.Neighbors(ctx, to)
 		return err
 	})
 	if err == nil {
 		n.hearHeir(v, began)
 	}
-	return v, err
+	return v, began, err
 }
 
 // hearHeir takes in what the heir, if it is that, has answered to a call that began at a time.

@@ -71,6 +71,7 @@ type quorumRead struct {
 	answers  []answer
 	failures []error
 	corrupt  bool    // the own record
+	silent   int     // of those who were consulted, if so many that what was acknowledged may be with them alone
 	epoch    uint64  // of the newest claim to the key that a replica knows of
 	given    Version // that a replica knows the request of a write to have been given
 	room     [3]answer
@@ -112,8 +113,8 @@ func (q *quorumRead) finish(need int) (Result, error) {
 	if err := q.superseded(); err != nil && need > 1 {
 		return Result{}, err
 	}
-	if len(q.answers) < need {
-		return Result{}, fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
+	if err := q.enough(need); err != nil {
+		return Result{}, err
 	}
 	newest := q.newest
 	if newest.Version.IsZero() {
@@ -198,19 +199,45 @@ func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 // askRest asks the replicas that have not answered.
 func (q *quorumRead) askRest(need int) {
 	p := q.n.p
-	rest := slices.DeleteFunc(slices.Clone(q.group[1:]), func(r ring.Ref) bool {
-		return slices.ContainsFunc(q.answers, func(a answer) bool { return a.from == r })
-	})
+	rest := q.unheard(q.group[1:])
 	a := p.poll([]*quorumRead{q}, rest, need-len(q.answers))
 	p.rt.Gather(len(rest), a.ask, nil, a.add)
 }
 
-// consult asks everybody who may have been a replica while the arc is not settled.
+// consult asks everybody who may have been a replica while the arc is not settled. R of them are not enough, for some were none when the key was written last; but as what was acknowledged is
+// with W of those who were, fewer than W may be missing.
 func (q *quorumRead) consult() {
 	p := q.n.p
-	replicas := slices.DeleteFunc(q.s.view.Candidates(p.cfg.Replicas)[1:], p.suspected)
-	a := p.poll([]*quorumRead{q}, replicas, len(replicas))
-	p.rt.Gather(len(replicas), a.ask, nil, a.add)
+	may := max(p.cfg.WriteQuorum-1, p.cfg.Replicas-p.cfg.ReadQuorum)
+	silent := q.s.view.Candidates(p.cfg.Replicas)[1:]
+	for range 2 { // a lost message is no answer
+		replicas := slices.DeleteFunc(slices.Clone(silent), p.suspected)
+		a := p.poll([]*quorumRead{q}, replicas, len(replicas))
+		p.rt.Gather(len(replicas), a.ask, nil, a.add)
+		silent = q.unheard(silent)
+		if q.silent = len(silent); q.silent <= may {
+			q.silent = 0
+			return
+		}
+	}
+}
+
+// unheard returns those of the refs that have not answered.
+func (q *quorumRead) unheard(refs []ring.Ref) []ring.Ref {
+	return slices.DeleteFunc(slices.Clone(refs), func(r ring.Ref) bool {
+		return slices.ContainsFunc(q.answers, func(a answer) bool { return a.from == r })
+	})
+}
+
+// enough returns an error if an operation that needs so many answers cannot go by those that there are.
+func (q *quorumRead) enough(need int) error {
+	switch {
+	case len(q.answers) < need:
+		return fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
+	case need > 1 && q.silent > 0 && !mutantReadNarrow.on():
+		return fmt.Errorf("%w: %d of those that may have the key did not answer: %w", ErrConsistency, q.silent, errors.Join(q.failures...))
+	}
+	return nil
 }
 
 // poll is a question to replicas about the keys of reads, until so many have answered. A read that is not mentioned in an answer, because that would have

@@ -219,12 +219,15 @@ func (w *write) latest(elsewhere bool) (Record, error) {
 		q.consult()
 		w.consulted, w.doubt, w.elsewhere = true, len(q.answers) < p.cfg.ReadQuorum, q.given
 	}
+	need, err := p.replicasFor(w.Level, p.cfg.ReadQuorum, w.s.group)
 	if !w.Conditional() {
+		if need > 1 && q.silent > 0 {
+			return Record{}, q.enough(need)
+		}
 		return q.newest, nil
 	}
-	need, err := p.replicasFor(w.Level, p.cfg.ReadQuorum, w.s.group)
-	if err == nil && w.consulted && len(q.answers) < need {
-		err = fmt.Errorf("%w: %d of %d answered: %w", ErrConsistency, len(q.answers), need, errors.Join(q.failures...))
+	if err == nil && w.consulted {
+		err = q.enough(need)
 	}
 	if err == nil && q.newest.Version.IsZero() {
 		err = p.deniable(w.s.group, need)
