@@ -11,8 +11,8 @@ import (
 // as it is meanwhile, members that were in it before are kept equal as ever; those that have moved up to take the place of one that is missed, the stand-ins, get what is
 // written from then on, and nothing else. See docs/decisions/0016-restarts-are-not-departures.md.
 type outage struct {
-	missed   []ring.ID
-	standIns []ring.ID
+	missed   []ring.ID // nodes
+	standIns []string  // addresses
 	until    time.Time // when it has been long enough for the first
 	held     bool      // the arc was settled, but for the copies that stand-ins lack
 }
@@ -27,16 +27,16 @@ func (n *vnode) noteMissed(before, after *snapshot, until time.Time) (back bool)
 	if n.outage != nil {
 		missed = n.outage.missed
 		o.missed = slices.DeleteFunc(slices.Clone(missed), func(id ring.ID) bool { return shows(after.view, id) })
-		o.standIns = slices.DeleteFunc(slices.Clone(n.outage.standIns), func(id ring.ID) bool { return !slices.ContainsFunc(after.group, is(id)) })
+		o.standIns = slices.DeleteFunc(slices.Clone(n.outage.standIns), func(addr string) bool { return !slices.ContainsFunc(after.group, at(addr)) })
 		o.until, o.held = n.outage.until, n.outage.held
 		back = len(o.missed) < len(missed)
 	}
-	had := before.group
-	if before.arc != after.arc && after.arc.Contains(before.view.Pred.ID) { // its part of the arc is the node's now
-		had = append([]ring.Ref{before.view.Pred}, had[:min(len(had), n.p.cfg.Replicas-1)]...)
+	had := [][]ring.Ref{before.group} // that of each part of the arc
+	if pred := before.view.Pred; !pred.IsZero() && before.arc != after.arc && after.arc.Contains(pred.ID) {
+		had = append(had, ring.View{Self: pred, Succs: append([]ring.Ref{n.self}, before.view.Succs...)}.Group(n.p.cfg.Replicas))
 	}
-	for _, r := range had {
-		if shows(after.view, r.ID) {
+	for _, r := range slices.Concat(had...) {
+		if shows(after.view, r.ID) || slices.Contains(o.missed, r.ID) {
 			continue
 		}
 		if len(o.missed) == 0 {
@@ -49,19 +49,20 @@ func (n *vnode) noteMissed(before, after *snapshot, until time.Time) (back bool)
 	}
 	for _, r := range after.group {
 		newcomer := slices.Contains(missed, r.ID) || !shows(before.view, r.ID) && !beyond(before.view, r.ID)
-		if !newcomer && !slices.Contains(had, r) && !slices.Contains(o.standIns, r.ID) {
-			o.standIns = append(o.standIns, r.ID)
+		lacks := slices.ContainsFunc(had, func(group []ring.Ref) bool { return !slices.ContainsFunc(group, at(r.Addr)) })
+		if !newcomer && lacks && !o.standsIn(r) {
+			o.standIns = append(o.standIns, r.Addr)
 		}
 	}
 	n.outage = &o
 	return back
 }
 
-func is(id ring.ID) func(ring.Ref) bool { return func(r ring.Ref) bool { return r.ID == id } }
+func at(addr string) func(ring.Ref) bool { return func(r ring.Ref) bool { return r.Addr == addr } }
 
 // shows reports whether a node is in a view.
 func shows(v ring.View, id ring.ID) bool {
-	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, is(id))
+	return v.Self.ID == id || v.Pred.ID == id || slices.ContainsFunc(v.Succs, func(r ring.Ref) bool { return r.ID == id })
 }
 
 // beyond reports whether a node lies behind the end of the successor list.
@@ -81,8 +82,8 @@ func (n *vnode) hold(now time.Time) *outage {
 	return o
 }
 
-// standsIn reports whether a node is a stand-in.
-func (o *outage) standsIn(r ring.Ref) bool { return o != nil && slices.Contains(o.standIns, r.ID) }
+// standsIn reports whether a node is one of a stand-in.
+func (o *outage) standsIn(r ring.Ref) bool { return o != nil && slices.Contains(o.standIns, r.Addr) }
 
 // settled returns what is left of an outage when the arc is settled: nothing, if nobody lacks copies.
 func (o *outage) settled(held bool) *outage {
