@@ -60,11 +60,12 @@ say() { printf '\n== %s\n' "$*"; }
 address() { echo "127.0.0.1:$((port + 10 * $1))"; }
 chord() { "$dir/bin/chord" --no-progress "$@"; }
 
-# start I SEED: process I, joining process SEED; "-" starts a new ring.
+# start I SEED: process I, joining process SEED; "-" starts a new ring. Copies are made again two seconds after a process has gone, and not after the ten
+# minutes in which it may be back, so that it can be seen.
 start() {
   local join=()
   if [ "$2" != - ]; then join=(--join "$(address "$2")"); fi
-  "$dir/bin/chordd" --listen "$(address "$1")" --admin "127.0.0.1:$((port + 10 * $1 + 2))" --data "$dir/data$1" --vnodes 8 \
+  "$dir/bin/chordd" --listen "$(address "$1")" --admin "127.0.0.1:$((port + 10 * $1 + 2))" --data "$dir/data$1" --vnodes 8 --grace 2s \
     "${join[@]}" >>"$dir/chordd$1.log" 2>&1 &
   pid[$1]=$!
   disown
