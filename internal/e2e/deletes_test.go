@@ -11,6 +11,7 @@ import (
 // without its records, so that it does not bring a key back; one that was away for less keeps them.
 func TestDeletesAreForgotten(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(10, 300)
 	// The least age of a delete is above what the processes need to stop, start and settle, several times over.
 	ring := startRing(t, 4, "--vnodes", "2", "--tombstone-grace", "16s", "--forget-dead", "2s", "--grace", "2s")

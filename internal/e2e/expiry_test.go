@@ -17,6 +17,7 @@ import (
 // TestKeysExpire: keys expire at all processes, also at one that was killed before and has older values of them, and their values leave the stores.
 func TestKeysExpire(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	const keys = 100
 	ring := startRing(t, 4, "--vnodes", "2", "--gossip", "off")
 	waitSettled(t, ring...)

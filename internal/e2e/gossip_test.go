@@ -113,6 +113,7 @@ func TestCrashIsNoticed(t *testing.T) {
 // back in its place, and nothing is lost.
 func TestStoppedProcessComesBack(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(5, 2000)
 	ring := startRing(t, 5, "--vnodes", "4")
 	all := observe(t, ring)
@@ -158,6 +159,7 @@ func placesOf(t *testing.T, ring []*chordd) string {
 // TestNewAddress kills a process and starts it at once under other addresses: gossip takes it back, and so does the ring.
 func TestNewAddress(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(6, 500)
 	ring := startRing(t, 4, "--vnodes", "4")
 	all := observe(t, ring)
@@ -183,6 +185,7 @@ var oldSelfDead = regexp.MustCompile(`(?m)^chord_gossip_events_total\{event="dea
 // TestWithoutGossip: the ring is as correct without gossip, and with a member that has none.
 func TestWithoutGossip(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(7, 500)
 	for _, gossiping := range []int{0, 2} {
 		t.Run(fmt.Sprintf("%d of 4 gossip", gossiping), func(t *testing.T) {

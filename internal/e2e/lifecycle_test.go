@@ -57,6 +57,7 @@ func TestWholeRingRestarts(t *testing.T) {
 // be read, and in the end each is where it was.
 func TestRollingRestart(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(3, 2000)
 	ring := startRing(t, 4, "--vnodes", "4")
 	importAll(t, ring[0], want)

@@ -10,12 +10,13 @@ import (
 // afterwards, and then each has three again, in both zones that are left.
 func TestZoneIsLost(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(9, 3000)
 	zones := []string{"east", "west", "north"}
 	zoneOf := map[string]string{} // by address
 	var ring []*chordd
 	for i := range 2 * len(zones) {
-		d := newChordd(t, fmt.Sprintf("process %d", i), "--vnodes", "4", "--zone", zones[i%len(zones)])
+		d := newChordd(t, fmt.Sprintf("process %d", i), "--vnodes", "4", "--grace", "2s", "--zone", zones[i%len(zones)])
 		zoneOf[d.listen] = zones[i%len(zones)]
 		ring = append(ring, d)
 	}
