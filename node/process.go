@@ -30,7 +30,7 @@ type Process struct {
 
 	id        Identity
 	store     Store
-	events    Events
+	events    *Events
 	clock     clock
 	claims    claims
 	requests  atomic.Pointer[window]
@@ -53,11 +53,11 @@ const (
 
 // New returns a process that is not a member of a ring yet. addr is where others reach it.
 func New(cfg Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events Events) (*Process, error) {
-	return NewShared(&cfg, id, addr, peers, rt, store, events)
+	return NewShared(&cfg, id, addr, peers, rt, store, &events)
 }
 
-// NewShared is New for one of very many processes in one program: all have cfg in common, which must not change.
-func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events Events) (*Process, error) {
+// NewShared is New for one of very many processes in one program: all have cfg in common, and some events, which must not change.
+func NewShared(cfg *Config, id Identity, addr string, peers Peers, rt Runtime, store Store, events *Events) (*Process, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -125,12 +125,13 @@ func NewChecker(s *Scenario) *Checker {
 // Prepare makes the checker see the steps and events of the world that is going to be made with these options.
 func (c *Checker) Prepare(o *Options) {
 	events, after := o.Events, o.AfterStep
-	o.Events = func(h *Host) node.Events {
+	o.Events = func(h *Host) *node.Events {
 		var e node.Events
 		if events != nil {
-			e = events(h)
+			e = *events(h)
 		}
-		return c.listen(h, e)
+		e = c.listen(h, e)
+		return &e
 	}
 	o.Heeded = c.heed
 	o.AfterStep = func(s Step) {

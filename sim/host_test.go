@@ -230,8 +230,8 @@ func TestCrashOfPaused(t *testing.T) {
 func TestClock(t *testing.T) {
 	skewed := 0
 	o := sim.DefaultOptions()
-	o.Events = func(*sim.Host) node.Events {
-		return node.Events{ClockAhead: func(time.Duration) { skewed++ }}
+	o.Events = func(*sim.Host) *node.Events {
+		return &node.Events{ClockAhead: func(time.Duration) { skewed++ }}
 	}
 	w := newRing(t, 5, o)
 	run(t, w, 10*time.Second)

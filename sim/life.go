@@ -24,25 +24,34 @@ func (h *Host) start() *node.Process {
 	if w.options.Sections {
 		rt = sections{hostRuntime{h}}
 	}
-	var events node.Events
-	if w.options.Events != nil {
-		events = w.options.Events(h)
-	}
-	stale := events.Stale
-	events.Stale = func(err error) {
-		if stale != nil {
-			stale(err)
-		}
-		incarnation := h.incarnation
-		w.At(w.now, func() { h.startOver(incarnation) })
-	}
-	p, err := node.NewShared(&w.options.Config, h.Identity(), h.addr, hostPeers{h}, rt, disk{h}, events)
+	p, err := node.NewShared(&w.options.Config, h.Identity(), h.addr, hostPeers{h}, rt, disk{h}, h.events())
 	if err != nil {
 		panic(err) // the options were validated
 	}
 	p.RecallClock(h.noted(), h.noteClock)
 	h.process = p
 	return p
+}
+
+// events returns what is to be told about a process of the host: to nobody else but the world, where processes can be stale at all.
+func (h *Host) events() *node.Events {
+	w := h.w
+	events := &w.unheard
+	if w.options.Events != nil {
+		events = w.options.Events(h)
+	}
+	if w.options.Config.TombstoneGrace == 0 {
+		return events
+	}
+	own := *events
+	own.Stale = func(err error) {
+		if events.Stale != nil {
+			events.Stale(err)
+		}
+		incarnation := h.incarnation
+		w.At(w.now, func() { h.startOver(incarnation) })
+	}
+	return &own
 }
 
 // end ends the process, if one runs, at once; the machine is then in the given state.

@@ -39,8 +39,8 @@ type Options struct {
 	// WireShare is the share of the messages that goes through Wire, drawn at random: 1 for a test, less for a large run.
 	WireShare float64
 
-	// Events returns what is to be told about a process that is about to start on h. nil: nothing.
-	Events func(h *Host) node.Events
+	// Events returns what is to be told about a process that is about to start on h. Nobody changes that, so that many may have it in common. nil: nothing.
+	Events func(h *Host) *node.Events
 
 	// Choose picks the next step: it returns an index into the pending steps, which are in the order in which they are due, at least one.
 	// nil: always the first. The steps are its own only until it returns. What is picked before its time takes the clock along, and what is left behind is late. It is for small worlds: each

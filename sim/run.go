@@ -71,7 +71,8 @@ func newRunner(s Scenario, observer Observer) (*runner, error) {
 	if s.Zones {
 		o.Zones = s.Groups
 	}
-	o.Events = r.listen
+	events := r.events()
+	o.Events = func(*Host) *node.Events { return events }
 	if r.checker != nil {
 		r.checker.Prepare(&o)
 	}
@@ -92,9 +93,9 @@ func (s Scenario) longestTimeout() (longest time.Duration) {
 	return longest
 }
 
-// listen tells the oracle who serves.
-func (r *runner) listen(*Host) node.Events {
-	return node.Events{Joined: func(n ring.Ref) {
+// events returns what tells the oracle who serves.
+func (r *runner) events() *node.Events {
+	return &node.Events{Joined: func(n ring.Ref) {
 		now := time.Duration(0)
 		if r.w != nil {
 			now = r.w.Now()

@@ -196,8 +196,8 @@ func TestPanicOfTask(t *testing.T) {
 // TestHandlerThatWaits: the handlers of calls that other processes wait for must not wait themselves (rule 8).
 func TestHandlerThatWaits(t *testing.T) {
 	o := sim.DefaultOptions()
-	o.Events = func(h *sim.Host) node.Events {
-		return node.Events{ClockAhead: func(time.Duration) {
+	o.Events = func(h *sim.Host) *node.Events {
+		return &node.Events{ClockAhead: func(time.Duration) {
 			_, _ = h.Process().Lookup(context.Background(), ring.ID{1}) // in the handler of Apply
 		}}
 	}

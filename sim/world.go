@@ -23,6 +23,7 @@ type World struct {
 	gossip  gossiping
 	hosts   []*Host
 	wired   Rand
+	unheard node.Events // what processes are told to tell where nobody listens: nothing
 
 	queue   queue
 	tickets tickets

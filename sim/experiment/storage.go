@@ -98,17 +98,16 @@ func (s storage) run(ctx context.Context, at *Point, seed uint64, present []bool
 	o.Reunite = time.Hour
 	o.Gossip = sim.DefaultGossip()
 	o.Gossip.On, o.Gossip.Probe = true, 30*time.Second
-	o.Events = func(*sim.Host) node.Events {
-		return node.Events{Moved: func(_ ring.Ref, sent, received, bytes int) {
-			if r.on {
-				r.out.Moved += sent + received
-				if r.away == 0 {
-					r.out.MovedWhole += sent + received
-				}
-				r.out.Bytes += bytes
+	events := &node.Events{Moved: func(_ ring.Ref, sent, received, bytes int) {
+		if r.on {
+			r.out.Moved += sent + received
+			if r.away == 0 {
+				r.out.MovedWhole += sent + received
 			}
-		}}
-	}
+			r.out.Bytes += bytes
+		}
+	}}
+	o.Events = func(*sim.Host) *node.Events { return events }
 	var first []int
 	for seat, up := range present {
 		if up {
