@@ -171,6 +171,21 @@ func (n *vnode) mayDecide(s *snapshot, key []byte) error {
 	return nil
 }
 
+// mayDecide returns an error if the node must not decide anything about the key. What it knows of that was asked at the beginning; if that is long ago, it asks again.
+func (w *write) mayDecide() error {
+	if w.outdated() {
+		w.n.inquire(w.s)
+		w.asked = w.n.p.rt.Now()
+	}
+	return w.n.mayDecide(w.s, w.Key)
+}
+
+// outdated reports whether it is so long ago that the heir was asked, or has said by itself that it has not taken over, that it may have done so.
+func (w *write) outdated() bool {
+	now := w.n.p.rt.Now()
+	return now.Sub(w.asked) >= w.n.p.cfg.RingTimeout && !w.n.heardSince(now) && !mutantEpochUnchecked.on()
+}
+
 // heir returns the node that would own the arc of a snapshot if its process were gone; zero if there is none.
 func (s *snapshot) heir() ring.Ref {
 	for _, r := range s.view.Succs {

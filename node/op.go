@@ -116,3 +116,19 @@ type Result struct {
 
 // Expired reports, of a get, that the key has no value because the time of the one that was there is over. Its version is that of the value.
 func (r *Result) Expired() bool { return !r.Found && r.Expires != 0 }
+
+// replicasFor returns how many replicas a level asks for. It fails if the group does not have as many.
+func (p *Process) replicasFor(l Level, quorum int, group []ring.Ref) (int, error) {
+	need := quorum
+	switch l {
+	case LevelOne:
+		need = 1
+	case LevelAll:
+		need = p.cfg.Replicas
+	}
+	if len(group) < need {
+		return 0, fmt.Errorf("%w: %d needed, but the ring has %d processes; start more, or ask for less",
+			ErrConsistency, need, len(group))
+	}
+	return need, nil
+}

@@ -123,21 +123,6 @@ func (w *write) begin() error {
 	return err
 }
 
-// mayDecide returns an error if the node must not decide anything about the key. What it knows of that was asked at the beginning; if that is long ago, it asks again.
-func (w *write) mayDecide() error {
-	if w.outdated() {
-		w.n.inquire(w.s)
-		w.asked = w.n.p.rt.Now()
-	}
-	return w.n.mayDecide(w.s, w.Key)
-}
-
-// outdated reports whether it is so long ago that the heir was asked, or has said by itself that it has not taken over, that it may have done so.
-func (w *write) outdated() bool {
-	now := w.n.p.rt.Now()
-	return now.Sub(w.asked) >= w.n.p.cfg.RingTimeout && !w.n.heardSince(now) && !mutantEpochUnchecked.on()
-}
-
 // make makes the record of a plain write.
 func (w *write) make(latest Record) error {
 	w.record = Record{Key: w.Key, Tombstone: w.Kind == OpDelete, Request: w.Request}
@@ -247,22 +232,6 @@ func (w *write) given(latest Record) (v Version, known bool) {
 		return w.elsewhere, true
 	}
 	return latest.Version, w.Retry && latest.Request == w.Request
-}
-
-// replicasFor returns how many replicas a level asks for. It fails if the group does not have as many.
-func (p *Process) replicasFor(l Level, quorum int, group []ring.Ref) (int, error) {
-	need := quorum
-	switch l {
-	case LevelOne:
-		need = 1
-	case LevelAll:
-		need = p.cfg.Replicas
-	}
-	if len(group) < need {
-		return 0, fmt.Errorf("%w: %d needed, but the ring has %d processes; start more, or ask for less",
-			ErrConsistency, need, len(group))
-	}
-	return need, nil
 }
 
 // round is one attempt to store a record at its replicas.
