@@ -49,7 +49,7 @@ var rules = []rule{
 			"in place of those that are lost. --consistency one does without a quorum.", true,
 	},
 	{node.ErrTooManyWatches, cli.ExitUnavailable, "TOO_MANY_WATCHES", "End other watches, or try again later.", true},
-	{node.ErrClockSkew, cli.ExitOther, "CLOCK_SKEW", "The clock of a process is wrong: set it right (NTP).", true},
+	{node.ErrClockSkew, cli.ExitOther, "CLOCK_SKEW", "The clock of a process is wrong: set it right (NTP). If it was ahead before and is right now, see Clocks in docs/operations.md.", true},
 	{node.ErrCorrupt, cli.ExitOther, "CORRUPT", "Repair replaces the record from another replica; try again in a minute.", true},
 	{node.ErrUnknown, cli.ExitUnknown, "OUTCOME_UNKNOWN", "", true},
 	{

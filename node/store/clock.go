@@ -46,7 +46,7 @@ func (c *clockFile) load() error {
 		}
 	}
 	if c.upTo.IsZero() {
-		return fmt.Errorf("%s is damaged: if the clock of this machine was not set back since the process ran last, remove the file", clockName)
+		return fmt.Errorf("the file %s is damaged: if the clock of this machine was not set back since the process ran last, remove the file", clockName)
 	}
 	return nil
 }
