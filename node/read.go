@@ -123,7 +123,9 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		}
 	}
 	if need > 1 && !mutantReadUnrepaired.on() {
-		q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1)
+		if err := q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1); err != nil {
+			return Result{}, err
+		}
 	}
 	if q.corrupt && !newest.Version.IsZero() {
 		_ = p.keep(newest) // what fails now is left to the next repair
@@ -309,8 +311,9 @@ func aboutAll(wants []Want, found []Found) error {
 }
 
 // repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it. A
-// replica that cannot take it now is left to the next repair of the arc: the value was read from a live replica and is true.
-func (q *quorumRead) repair(group []ring.Ref, holders int) {
+// replica that cannot take it now is left to the next repair of the arc: the value was read from a live replica and is true. But if one refuses it, because somebody else owns the key, nobody
+// may ever see that value again: then that is the error.
+func (q *quorumRead) repair(group []ring.Ref, holders int) (refused error) {
 	var stale []ring.Ref
 	for _, a := range q.answers {
 		switch {
@@ -322,7 +325,7 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) {
 		}
 	}
 	if len(stale) == 0 {
-		return
+		return nil
 	}
 	records, claims := []Record{q.newest}, []Claim{q.s.claim()}
 	p := q.n.p
@@ -330,9 +333,17 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) {
 		_, err := p.applyAt(stale[i], records, claims)
 		return err
 	}, nil, func(_ int, err error) bool {
-		if err == nil {
+		switch {
+		case err == nil:
 			holders--
+		case errors.Is(err, ErrSuperseded):
+			q.n.doubted(q.s, err)
+			refused = err
 		}
 		return holders <= 0
 	})
+	if holders <= 0 {
+		return nil
+	}
+	return refused
 }
