@@ -52,7 +52,7 @@ func (h *Host) handleData(method Method, q *dataRequest, a *answer) {
 	case MethodDo:
 		d.result, a.err = p.Serve(ctx, q.op)
 	}
-	if heeded := h.w.options.Heeded; heeded != nil && len(q.claims) > 0 && a.err == nil {
-		heeded(h, q.claims, q.records)
+	if heeded := h.w.options.Heeded; heeded != nil && len(q.claims) > 0 {
+		heeded(h, q.claims, q.records, a.err)
 	}
 }

@@ -49,8 +49,8 @@ type Options struct {
 	// Sections makes the sections of a node's code between two accesses to its shared state separate steps, so that Choose can
 	// interleave them: handlers of calls then run as tasks.
 	Sections bool
-	// Heeded is called when a process has done what another said as the owner of arcs: about records, or about the arcs if there are none.
-	Heeded func(h *Host, claims []node.Claim, records []node.Record)
+	// Heeded is called when a process has done what another said as the owner of arcs, or has failed to: about records, or about the arcs if there are none.
+	Heeded func(h *Host, claims []node.Claim, records []node.Record, err error)
 	// AfterStep is called after each step, with the world at rest: it may look at everything, call World.Fail, and do to hosts and network what a
 	// harness may do between two calls of Run. nil: nothing.
 	AfterStep func(Step)
