@@ -56,6 +56,13 @@ type peer struct {
 	sighted []node.Sighting
 }
 
+// knows says whether the peer believes that a member is alive and is as it says.
+func (p *peer) knows(m Member) bool {
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	return p.watch.alive[m.name()] == m
+}
+
 // number returns the member with a small number for its process id.
 func number(n uint64) Member {
 	m := Member{Identity: node.Identity{VNodes: 3, Incarnation: 1, Zone: ring.ZoneOf("zone")}, Zone: "zone", Version: "v1", Addr: fmt.Sprintf("10.0.0.%d:7400", n)}
@@ -236,7 +243,7 @@ func TestNewAddress(t *testing.T) {
 			return err
 		}
 		for _, p := range rest {
-			if !slices.Contains(p.Members(), self) {
+			if !p.knows(self) {
 				return fmt.Errorf("%s knows %+v, want %+v among them", p.self.Addr, p.Members(), self)
 			}
 		}

@@ -12,13 +12,14 @@ import (
 )
 
 // TestModel compares when 64 members hear of deaths and newcomers with the model that the simulator has of it: half of them sooner than a time, four
-// fifths sooner than another. The tolerance is wide, because there are few changes; a model that is off by the suspicion or by the rounds of an epidemic is outside.
+// fifths sooner than another. The tolerance is wide, because all who hear of one death hear of it late when it was noticed late, and two dozen deaths are few; a
+// model that is off by the suspicion or by the rounds of an epidemic is outside.
 func TestModel(t *testing.T) {
 	inAir(t, DefaultPace, compareModel)
 }
 
 func compareModel(t *testing.T, a *air) {
-	const members, changes = 64, 4
+	const members, changes = 64, 24
 	normal := func(c *Config) {
 		paced(DefaultPace)(c)
 		c.Linger = linger
@@ -142,9 +143,8 @@ func allHear(t *testing.T, one, other []*peer, alive bool, began time.Time) (tim
 	defer cancel()
 	heard := func(one, other []*peer) (n int) {
 		for _, p := range one {
-			members := p.Members()
 			for _, o := range other {
-				if slices.Contains(members, o.self) == alive {
+				if p.knows(o.self) == alive {
 					n++
 				}
 			}
@@ -169,11 +169,11 @@ const linger = 5 * time.Second
 // hears waits until all of peers but a few have heard of a member's change, and returns when each had.
 func hears(t *testing.T, peers []*peer, of Member, alive bool, began time.Time) (times []time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	for left := slices.Clone(peers); len(left) > max(1, len(peers)/32) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
 		left = slices.DeleteFunc(left, func(p *peer) bool {
-			heard := slices.Contains(p.Members(), of) == alive
+			heard := p.knows(of) == alive
 			if heard {
 				times = append(times, time.Since(began))
 			}
@@ -181,93 +181,106 @@ func hears(t *testing.T, peers []*peer, of Member, alive bool, began time.Time) 
 		})
 	}
 	if ctx.Err() != nil {
-		t.Fatalf("%d of %d have not heard of the change of %s after %v", len(peers)-len(times), len(peers), of.Addr, patience)
+		t.Fatalf("%d of %d have not heard of the change of %s after %v", len(peers)-len(times), len(peers), of.Addr, time.Since(began))
 	}
 	return times
 }
 
 // TestModelAtAnotherPace: at half the default pace, all but one of 16 members hear of deaths as the model says.
 func TestModelAtAnotherPace(t *testing.T) {
-	const members, deaths, pace = 16, 6, 2 * DefaultPace
+	const rings, members, deaths, pace = 6, 16, 6, 2 * DefaultPace
+	var got, want []time.Duration
+	for range rings {
+		inAir(t, pace, func(t *testing.T, a *air) {
+			var peers []*peer
+			for i := range members {
+				p := a.begin(t, number(uint64(i+1)), paced(pace), func(c *Config) { c.Retransmit = 4 }) // of 16, half as often misses one in a hundred
+				if i > 0 {
+					if err := p.Join(t.Context(), []string{peers[0].at()}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				peers = append(peers, p)
+			}
+			knowMost(t, peers)
+			for range deaths {
+				killed := peers[len(peers)-1]
+				peers = peers[:len(peers)-1]
+				began := time.Now()
+				killed.Close()
+				got = append(got, hears(t, peers, killed.self, false, began)...)
+			}
+		})
+	}
+	g, r := sim.PacedGossip(pace), sim.NewRand(1, "model", 0)
+	for range 4000 {
+		want = append(want, g.Detection(members, members, r)+g.Reach(members, 1, r))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	median, model := got[len(got)/2], want[len(want)/2]
+	t.Logf("half hear of a death within %v, by the model within %v", median, model)
+	if median < model*2/3 || median > model*3/2 {
+		t.Errorf("half hear of a death within %v, by the model within %v", median, model)
+	}
+}
+
+// TestMisses compares how many members news of a newcomer misses with the model, the less often each passes it on the more. There are as many rings of each
+// kind as it takes for the share to be within half of the model's.
+func TestMisses(t *testing.T) {
+	const newcomers = 20
+	for _, c := range []struct{ rings, members, retransmit int }{{6, 20, 2}, {1, 64, 1}, {1, 110, 1}, {2, 64, 2}} {
+		t.Run(fmt.Sprintf("%d members, retransmit %d", c.members, c.retransmit), func(t *testing.T) {
+			missed, told := 0, 0
+			for range c.rings {
+				m, n := missNews(t, c.members, c.retransmit, newcomers)
+				missed, told = missed+m, told+n
+			}
+			g := sim.PacedGossip(DefaultPace)
+			g.Retransmit = c.retransmit
+			got, want := float64(missed)/float64(told), g.Misses(c.members+newcomers/2)
+			t.Logf("news misses %.4f of the members, by the model %.4f", got, want)
+			if got < want/2-0.005 || got > 1.5*want+0.005 {
+				t.Errorf("news misses %.4f of the members, by the model %.4f", got, want)
+			}
+		})
+	}
+}
+
+// missNews has newcomers join a ring, one after the other, and returns how often a member did not hear of one, of how many times that it should have.
+func missNews(t *testing.T, members, retransmit, newcomers int) (missed, told int) {
+	const pace = DefaultPace
 	inAir(t, pace, func(t *testing.T, a *air) {
 		var peers []*peer
-		for i := range members {
-			p := a.begin(t, number(uint64(i+1)), paced(pace), func(c *Config) { c.Retransmit = 4 }) // of 16, half as often misses one in a hundred
-			if i > 0 {
-				if err := p.Join(t.Context(), []string{peers[0].at()}); err != nil {
+		join := func() *peer {
+			p := a.begin(t, number(uint64(len(peers)+1)), paced(pace), func(cfg *Config) { cfg.Retransmit, cfg.SyncInterval = retransmit, time.Hour })
+			if len(peers) > 0 {
+				if err := p.Join(t.Context(), []string{peers[rand.IntN(len(peers))].at()}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			peers = append(peers, p)
+			return p
 		}
-		knowMost(t, peers)
-		var got, want []time.Duration
-		for range deaths {
-			killed := peers[len(peers)-1]
-			peers = peers[:len(peers)-1]
-			began := time.Now()
-			killed.Close()
-			got = append(got, hears(t, peers, killed.self, false, began)...)
+		for range members {
+			join()
 		}
-		g, r := sim.PacedGossip(pace), sim.NewRand(1, "model", 0)
-		for range 4000 {
-			want = append(want, g.Detection(members, members, r)+g.Reach(members, 1, r))
+		for i := range 2 * members { // exchanges once around tell the last everything, and once more all others
+			if err := peers[i%members].Join(t.Context(), []string{peers[(i+1)%members].at()}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		slices.Sort(got)
-		slices.Sort(want)
-		median, model := got[len(got)/2], want[len(want)/2]
-		t.Logf("half hear of a death within %v, by the model within %v", median, model)
-		if median < model*2/3 || median > model*3/2 {
-			t.Errorf("half hear of a death within %v, by the model within %v", median, model)
+		time.Sleep(20 * pace)
+		for range newcomers {
+			fresh := join()
+			time.Sleep(20 * pace)
+			for _, p := range peers[:len(peers)-1] {
+				told++
+				if !p.knows(fresh.self) {
+					missed++
+				}
+			}
 		}
 	})
-}
-
-// TestMisses compares how many members news of a newcomer misses with the model, the less often each passes it on the more.
-func TestMisses(t *testing.T) {
-	const pace, newcomers = DefaultPace, 20
-	for _, c := range []struct{ members, retransmit int }{{20, 2}, {64, 1}, {110, 1}, {64, 2}} {
-		t.Run(fmt.Sprintf("%d members, retransmit %d", c.members, c.retransmit), func(t *testing.T) {
-			inAir(t, pace, func(t *testing.T, a *air) {
-				var peers []*peer
-				join := func() *peer {
-					p := a.begin(t, number(uint64(len(peers)+1)), paced(pace), func(cfg *Config) { cfg.Retransmit, cfg.SyncInterval = c.retransmit, time.Hour })
-					if len(peers) > 0 {
-						if err := p.Join(t.Context(), []string{peers[rand.IntN(len(peers))].at()}); err != nil {
-							t.Fatal(err)
-						}
-					}
-					peers = append(peers, p)
-					return p
-				}
-				for range c.members {
-					join()
-				}
-				for i := range 2 * c.members { // exchanges once around tell the last everything, and once more all others
-					if err := peers[i%c.members].Join(t.Context(), []string{peers[(i+1)%c.members].at()}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				time.Sleep(20 * pace)
-				missed, told := 0, 0
-				for range newcomers {
-					fresh := join()
-					time.Sleep(20 * pace)
-					for _, p := range peers[:len(peers)-1] {
-						told++
-						if !slices.Contains(p.Members(), fresh.self) {
-							missed++
-						}
-					}
-				}
-				g := sim.PacedGossip(pace)
-				g.Retransmit = c.retransmit
-				got, want := float64(missed)/float64(told), g.Misses(c.members+newcomers/2)
-				t.Logf("news misses %.4f of the members, by the model %.4f", got, want)
-				if got < want/2-0.005 || got > 1.5*want+0.005 {
-					t.Errorf("news misses %.4f of the members, by the model %.4f", got, want)
-				}
-			})
-		})
-	}
+	return missed, told
 }

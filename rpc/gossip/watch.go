@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,7 +200,11 @@ func (w *watch) close() {
 func (w *watch) members() []Member {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.SortedFunc(maps.Values(w.alive), func(a, b Member) int { return strings.Compare(a.name(), b.name()) })
+	members := make([]Member, 0, len(w.alive))
+	for _, name := range slices.Sorted(maps.Keys(w.alive)) {
+		members = append(members, w.alive[name])
+	}
+	return members
 }
 
 // say changes what the process says of itself, when it is next asked.
