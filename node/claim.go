@@ -92,13 +92,14 @@ func (p *Process) ownEpoch(c Claim, concerned func(s *snapshot) bool) uint64 {
 	return 0
 }
 
-// epochAt returns the epoch of the newest claim to a place of the circle that the process knows of, its own among them; 0 if it knows of none.
-func (p *Process) epochAt(id ring.ID) uint64 {
-	epoch := p.claims.at(id)
-	if _, s := p.owner(id); s != nil {
+// epochAt returns the epoch of the newest claim to a place of the circle that the process knows of, its own among them, 0 if it knows of none, and whether it has one itself.
+func (p *Process) epochAt(id ring.ID) (epoch uint64, mine bool) {
+	epoch = p.claims.at(id)
+	_, s := p.owner(id)
+	if s != nil {
 		epoch = max(epoch, s.epoch)
 	}
-	return epoch
+	return epoch, s != nil
 }
 
 // superseded takes in that somebody else has a newer claim to a part of what a node owned by a snapshot, unless that has changed since: until its claim is renewed, the node decides nothing.
@@ -109,52 +110,6 @@ func (n *vnode) superseded(s *snapshot, epoch uint64) {
 			n.p.events.Suspended(n.self, s.heir())
 		}
 		n.p.rt.Go(func() { n.renew(n.p.ctx) })
-	}
-}
-
-// hearHeirs is the first step of writes. A process that was stopped does not know it, and its versions would be above those that another owner has given meanwhile. So a node that has not heard for some time from
-// the one that would have taken over, its heir, asks that one whether it has.
-func (b *batch) hearHeirs() {
-	var silent []*owned // one of each node
-	now := b.p.rt.Now()
-	for i := range b.ops {
-		o := &b.ops[i]
-		if !o.n.heardSince(now) && !slices.ContainsFunc(silent, func(other *owned) bool { return other.n == o.n }) {
-			silent = append(silent, o)
-		}
-	}
-	if len(silent) == 0 || mutantEpochUnchecked.on() {
-		return
-	}
-	b.p.rt.Gather(len(silent), func(i int) error {
-		silent[i].n.inquire(silent[i].s)
-		return nil
-	}, nil, func(int, error) (enough bool) { return false })
-}
-
-// heardSince reports whether the node has heard from its heir less than RingTimeout before now.
-func (n *vnode) heardSince(now time.Time) bool {
-	since := now.UnixNano() - n.heardHeir.Load()
-	return since >= 0 && since < int64(n.p.cfg.RingTimeout)
-}
-
-// inquire asks the heir whether it has taken over, and suspends the node if so. If that one does not answer, the next one is the heir.
-func (n *vnode) inquire(s *snapshot) {
-	for _, heir := range s.heirs(n.p.cfg.Replicas) {
-		// Bound: another turn takes a stop of this process, or that many messages are lost.
-		for n.p.ctx.Err() == nil {
-			view, began, err := n.ask(n.p.ctx, heir)
-			if err != nil {
-				break
-			}
-			if disputes(view, s) {
-				n.superseded(s, s.epoch)
-				return
-			}
-			if n.p.rt.Now().Sub(began) < n.p.cfg.RingTimeout {
-				return
-			}
-		}
 	}
 }
 
@@ -184,59 +139,6 @@ func (w *write) mayDecide() error {
 func (w *write) outdated() bool {
 	now := w.n.p.rt.Now()
 	return now.Sub(w.asked) >= w.n.p.cfg.RingTimeout && !w.n.heardSince(now) && !mutantEpochUnchecked.on()
-}
-
-// heir returns the node that would own the arc of a snapshot if its process were gone; zero if there is none.
-func (s *snapshot) heir() ring.Ref {
-	for _, r := range s.view.Succs {
-		if r.Addr != s.view.Self.Addr {
-			return r
-		}
-	}
-	return ring.Ref{}
-}
-
-// heirs returns the heir, that which would own the arc if the heir were gone, too, and so on.
-func (s *snapshot) heirs(most int) (heirs []ring.Ref) {
-	for _, r := range s.view.Succs {
-		if len(heirs) < most && r.Addr != s.view.Self.Addr && !slices.ContainsFunc(heirs, func(h ring.Ref) bool { return h.Addr == r.Addr }) {
-			heirs = append(heirs, r)
-		}
-	}
-	return heirs
-}
-
-// disputes reports whether another node owns a part of the arc of a snapshot, as its view says.
-func disputes(view ring.View, s *snapshot) bool {
-	return !view.Self.IsZero() && len(view.Arc().Overlap(s.arc)) > 0
-}
-
-// askHeir returns the view of the heir, zero if there is none.
-func (n *vnode) askHeir(ctx context.Context, s *snapshot) (v ring.View, err error) {
-	if heir := s.heir(); !heir.IsZero() {
-		v, _, err = n.ask(ctx, heir)
-	}
-	return v, err
-}
-
-// ask returns the view of a node, and when the attempt that was answered began. It takes the view in if that is the heir's.
-func (n *vnode) ask(ctx context.Context, to ring.Ref) (v ring.View, began time.Time, err error) {
-	err = n.p.callRing(ctx, to, func(ctx context.Context) error {
-		began = n.p.rt.Now()
-		v, err = n.p.peers.Neighbors(ctx, to)
-		return err
-	})
-	if err == nil {
-		n.hearHeir(v, began)
-	}
-	return v, began, err
-}
-
-// hearHeir takes in what the heir, if it is that, has answered to a call that began at a time.
-func (n *vnode) hearHeir(v ring.View, began time.Time) {
-	if s := n.snap.Load(); v.Self == s.heir() && !disputes(v, s) {
-		n.heardHeir.Store(began.UnixNano())
-	}
 }
 
 // doubted is superseded if that is what an error says of a call that was made as the owner.

@@ -68,6 +68,45 @@ func TestOwnerThatWasReplaced(t *testing.T) {
 	})
 }
 
+// An owner that was replaced, and the replica that has not heard of it either, agree on what was overwritten since; nobody gets to read that, whoever else is silent.
+func TestReadAsksAfterTheHeir(t *testing.T) {
+	for _, c := range []struct {
+		silent []int // of those after the owner: its heir, the replica behind that one, and the one that has taken the place of the owner among them
+		want   error
+	}{
+		{nil, node.ErrSuperseded},
+		{[]int{0}, node.ErrSuperseded},
+		{[]int{2}, node.ErrSuperseded},
+		{[]int{0, 2}, node.ErrConsistency},
+	} {
+		inCluster(t, 5, node.DefaultConfig(), func(cl *cluster) {
+			cl.bootstrap(5, 1)
+			cl.converge(30 * time.Second)
+			const key = "k"
+			was := cl.owner(key)
+			cl.put(was, key, "old")
+			var after []*process
+			for _, r := range was.Status().Nodes[0].View.Succs[:3] {
+				after = append(after, cl.at(r.Addr))
+			}
+			cl.setFault(was.addr, errSilent)
+			cl.setFault(after[1].addr, errSilent)
+			cl.eventually(30*time.Second, func() error {
+				_, err := after[0].Serve(cl.t.Context(), node.Op{Kind: node.OpPut, Key: []byte(key), Value: []byte("new")})
+				return err
+			})
+			cl.setFault(after[1].addr, nil)
+			for _, i := range c.silent {
+				cl.setFault(after[i].addr, errSilent)
+			}
+			r, err := was.Serve(cl.t.Context(), node.Op{Kind: node.OpGet, Key: []byte(key)})
+			if err == nil && string(r.Value) != "new" || err != nil && !errors.Is(err, c.want) {
+				t.Errorf("%v silent: got %q, %v, want what was written last, or %v", c.silent, r.Value, err, c.want)
+			}
+		})
+	}
+}
+
 // A write that comes late, after another owner has carried out its repetition, is not carried out again.
 func TestLateMessage(t *testing.T) {
 	for _, op := range []node.Op{

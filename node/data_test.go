@@ -334,6 +334,47 @@ func TestReadRepair(t *testing.T) {
 	})
 }
 
+// stopping is a network in which some processes answer reads, but take no records any more, as one that is about to leave.
+type stopping struct {
+	*wire
+	refuse map[string]bool // by address
+}
+
+func (s stopping) Apply(ctx context.Context, to ring.Ref, records []node.Record, claims []node.Claim) ([]node.Version, error) {
+	if s.refuse[to.Addr] {
+		return nil, node.ErrNotReady
+	}
+	return s.wire.Apply(ctx, to, records, claims)
+}
+
+// What only one replica has is not returned before another has taken it: any of them, and if none does it is an error.
+func TestReadRepairIsRefused(t *testing.T) {
+	for refusing := range 3 {
+		inCluster(t, 4, node.DefaultConfig(), func(c *cluster) {
+			refuse := map[string]bool{}
+			c.peers = func(w *wire) node.Peers { return stopping{w, refuse} }
+			c.bootstrap(3, 1)
+			c.converge(30 * time.Second)
+			key := []byte("k")
+			owner := ownerOf(c, key)
+			c.wantAbsent(owner, "k", node.LevelQuorum)
+			v := node.Version{Time: uint64(time.Now().UnixMilli()) << 16, Origin: 77}
+			if _, err := owner.store.Apply([]node.Record{{Key: key, Value: []byte("lonely"), Version: v}}); err != nil {
+				c.t.Fatal(err)
+			}
+			for _, r := range owner.Status().Nodes[0].View.Succs[:refusing] {
+				refuse[r.Addr] = true
+			}
+			r, err := owner.Do(c.t.Context(), node.Op{Kind: node.OpGet, Key: key})
+			if have := len(c.with(key)); refusing < 2 && (err != nil || string(r.Value) != "lonely" || have < 2) {
+				c.t.Errorf("with %d replicas that refuse: got %q, %v, which %d have", refusing, r.Value, err, have)
+			} else if refusing == 2 && !errors.Is(err, node.ErrConsistency) {
+				c.t.Errorf("with two replicas that refuse: got %q, %v, want an error", r.Value, err)
+			}
+		})
+	}
+}
+
 // Equal replicas compare themselves with a constant number of messages; a difference costs in proportion to itself.
 func TestRepairCost(t *testing.T) {
 	inCluster(t, 5, node.DefaultConfig(), func(c *cluster) {

@@ -135,7 +135,9 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 	found := make([]Found, 0, len(wants))
 	size := 0
 	for i := range wants {
-		f := Found{Owned: p.vouch(&wants[i]), Epoch: p.epochAt(ring.Hash(wants[i].Key))} // before the store is read, as by Serve
+		var f Found
+		f.Epoch, f.Mine = p.epochAt(ring.Hash(wants[i].Key)) // before the store is read, as by Serve
+		owner := p.vouch(&wants[i], &f)
 		if wants[i].Request != (RequestID{}) {
 			f.Given, _ = p.window().find(wants[i].Request)
 		}
@@ -153,6 +155,7 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 				size += r.size()
 			}
 		}
+		f.Heard = owner != nil && owner.heardSince(p.rt.Now())
 		found = append(found, f)
 		if size >= p.cfg.BatchBytes {
 			break

@@ -19,7 +19,8 @@ import (
 
 // readNear reads a key from its replicas. ok is false if that has come to no result, and the owner has to read.
 func (p *Process) readNear(ctx context.Context, op *Op, id ring.ID) (r Result, ok bool) {
-	n := nearRead{p: p, key: op.Key, bare: op.Bare, group: p.presumed(id)}
+	n := nearRead{p: p, key: op.Key, bare: op.Bare}
+	n.group, n.heir = p.presumed(id)
 	need, err := p.replicasFor(op.Level, p.cfg.ReadQuorum, n.group)
 	switch {
 	case err != nil || len(n.group) < p.cfg.Replicas || len(n.group) == 1:
@@ -35,33 +36,36 @@ func (p *Process) readNear(ctx context.Context, op *Op, id ring.ID) (r Result, o
 	return n.result, n.ok
 }
 
-// presumed returns the replicas of the keys at id, the owner first, as far as what was heard is right; nil if somebody is known to be missing there.
-func (p *Process) presumed(id ring.ID) []ring.Ref {
+// presumed returns the replicas of the keys at id, the owner first, and the owner's heir, as far as what was heard is right; none if somebody is known to be missing there.
+func (p *Process) presumed(id ring.ID) (group []ring.Ref, heir ring.Ref) {
 	most := 1 + p.cfg.Successors // nodes, among which the owner chooses
 	nodes := p.memory.consult(func(r *roster, id ring.ID) []ring.Ref { return r.following(id, most) }, id)
 	if len(nodes) == 0 {
-		return nil
+		return nil, ring.Ref{}
 	}
 	for _, n := range p.nodes {
 		nodes = append(nodes, n.self)
 	}
 	slices.SortFunc(nodes, func(a, b ring.Ref) int { return ring.Distance(id, a.ID).Compare(ring.Distance(id, b.ID)) })
-	return ring.View{Self: nodes[0], Succs: nodes[1:min(most, len(nodes))]}.Group(p.cfg.Replicas)
+	view := ring.View{Self: nodes[0], Succs: nodes[1:min(most, len(nodes))]}
+	return view.Group(p.cfg.Replicas), heirOf(view)
 }
 
 // groupHash stands for a group of replicas; it is never 0.
 func groupHash(group []ring.Ref) uint64 { return max(1, fold(appendRefs(nil, group))) }
 
-// vouch answers a Want that asks whether its group is right: by the arc that the owner has with that group, zero if it is not so, or this process is not the owner.
-func (p *Process) vouch(w *Want) ring.Arc {
+// vouch answers a Want that asks whether its group is right: by the arc that the owner has with that group, and the node that is the owner; by nothing if it is not so, or this process is not
+// the owner.
+func (p *Process) vouch(w *Want, f *Found) *vnode {
 	if w.Group == 0 {
-		return ring.Arc{}
+		return nil
 	}
 	n, s := p.owner(ring.Hash(w.Key))
 	if n == nil || n.suspended.Load() || (!s.settled || w.Group != groupHash(s.group)) && !mutantVouchBlindly.on() || p.outvoted(len(s.group)) != nil {
-		return ring.Arc{}
+		return nil
 	}
-	return s.arc
+	f.Owned = s.arc
+	return n
 }
 
 // nearRead collects what replicas say to a process that does not own the key.
@@ -70,6 +74,7 @@ type nearRead struct {
 	key    []byte
 	bare   bool       // the value is not wanted
 	group  []ring.Ref // presumed
+	heir   ring.Ref   // of the owner, presumed
 	result Result
 	ok     bool // there is a result
 
@@ -106,22 +111,25 @@ func (n *nearRead) askOne(ctx context.Context) (ended bool) {
 	})
 }
 
-// askQuorum asks the owner and the nearest others, so many in all. It returns what ask does.
+// askQuorum asks the owner, its heir, and the nearest others, R replicas in all. It returns what ask does.
 func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 	n.replicas = slices.Clone(n.group[1:])
 	newest, mine := n.own()
-	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
 	answers, vouched := 0, false
-	var epoch, since uint64 // the newest that is known, and the owner's
+	heard := n.heir.Addr == n.p.addr // that the heir has not taken over: else this process would have known that the key is its own
+	var epoch, since uint64          // the newest that is known, and the owner's
 	if mine {
-		answers, epoch = 1, n.p.epochAt(ring.Hash(n.key))
+		answers = 1
+		epoch, _ = n.p.epochAt(ring.Hash(n.key))
 	}
-	n.wantOnce(need-answers, mine)
-	return n.ask(ctx, need-answers, func(i int, f *Found) (enough bool) {
-		switch owner := i == 0; {
+	first := n.line(need - answers)
+	n.wantOnce(first, mine)
+	return n.ask(ctx, first, func(i int, f *Found) (enough bool) {
+		owner, heir, counts := i == 0, n.replicas[i].Addr == n.heir.Addr, n.counts(i)
+		switch {
 		case f == nil:
 			return owner
-		case owner && f.Owned.Through != n.group[0].ID || answers > 0 && f.Version != newest.Version:
+		case owner && f.Owned.Through != n.group[0].ID || heir && f.Mine || counts && answers > 0 && f.Version != newest.Version:
 			return true
 		case owner:
 			vouched = true
@@ -129,23 +137,48 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 			n.result.Owner, n.result.Arc = n.group[0], f.Owned
 		}
 		epoch = max(epoch, f.Epoch)
-		if answers++; answers == 1 || f.Record.Key != nil {
-			newest = f.Record
-			newest.Version = f.Version
+		heard = heard || heir || owner && f.Heard
+		if counts {
+			if answers++; answers == 1 || f.Record.Key != nil {
+				newest = f.Record
+				newest.Version = f.Version
+			}
 		}
-		if enough = vouched && answers >= need; enough && epoch <= since {
+		if enough = vouched && heard && answers >= need; enough && epoch <= since {
 			n.finish(newest, answers)
 		}
 		return enough
 	})
 }
 
-// wantOnce asks the nearest of those that are to be asked first for the record, and so whoever takes the place of one; the others for the version alone, as all if the record is
+// line puts those who may be asked in order: the owner, its heir unless that is suspected or distant, and the others, the nearest first. The heir is a replica, too, unless it is in the zone of the
+// owner. It returns how many are to be asked first to have so many answers of replicas.
+func (n *nearRead) line(answers int) (first int) {
+	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
+	if n.heir.Addr == n.p.addr || n.p.suspected(n.heir) || n.p.distant(n.heir, n.replicas[1:]) {
+		return answers
+	}
+	others := slices.DeleteFunc(n.replicas[1:], func(r ring.Ref) bool { return r.Addr == n.heir.Addr })
+	n.replicas = slices.Insert(n.replicas[:1+len(others)], 1, n.heir)
+	if !n.counts(1) {
+		return answers + 1
+	}
+	return max(answers, 2)
+}
+
+// counts reports whether whoever is at a place of the line is a replica.
+func (n *nearRead) counts(i int) bool {
+	return slices.ContainsFunc(n.group, func(r ring.Ref) bool { return r.Addr == n.replicas[i].Addr })
+}
+
+// wantOnce asks the nearest replica of those that are to be asked first for the record, and so whoever takes the place of one; the others for the version alone, as all if the record is
 // here already. The owner, at the head, has to say whether the group is right.
 func (n *nearRead) wantOnce(first int, here bool) {
 	nearest := 0
-	if first > 1 && len(n.replicas) > 1 && n.p.distance(n.replicas[1]) < n.p.distance(n.replicas[0]) {
-		nearest = 1
+	for i := 1; i < min(first, len(n.replicas)); i++ {
+		if n.counts(i) && n.p.distance(n.replicas[i]) < n.p.distance(n.replicas[nearest]) {
+			nearest = i
+		}
 	}
 	n.wants = make([]Want, len(n.replicas))
 	for i := range n.wants {

@@ -71,7 +71,7 @@ func quiet() node.Config {
 	return cfg
 }
 
-// TestNearReads: whoever knows everybody reads in the time of one call, from as many replicas as the level says but itself.
+// TestNearReads: whoever knows everybody reads in the time of one call, from as many replicas as the level says but itself, the owner's heir among them.
 func TestNearReads(t *testing.T) {
 	inCluster(t, 1, quiet(), func(c *cluster) {
 		c.bootstrap(7, 2)
@@ -84,10 +84,14 @@ func TestNearReads(t *testing.T) {
 				for _, p := range c.all() {
 					r, took, calls := c.read(p, string(key), level)
 					want := need
-					if slices.Contains(group, p) {
+					most := need
+					switch i := slices.Index(group, p); {
+					case i == 2 && level == node.LevelQuorum:
+						most++ // with the owner the heir is asked, too
+					case i >= 0:
 						want--
 					}
-					if string(r.Value) != "value of "+string(key) || r.Acks != need || calls != want || took > delay {
+					if string(r.Value) != "value of "+string(key) || r.Acks < need || r.Acks > most || calls != want || took > delay {
 						c.t.Fatalf("get %q at %v: %q, %d answers, %d calls, %v; want %d answers, %d calls, %v", key, level, r.Value, r.Acks, calls, took, need, want, delay)
 					}
 					owner := r.Owner.Addr == group[0].addr && r.Arc.Through == r.Owner.ID && r.Arc.Contains(ring.Hash(key))
@@ -204,7 +208,11 @@ func TestNearReadAmongTheSilent(t *testing.T) {
 			c.setFault(p.addr, errSilent)
 			for _, level := range []node.Level{node.LevelOne, node.LevelQuorum} {
 				r, took, _ := c.read(asker, "k", level)
-				if limit := 3*delay + cfg.HedgeDelay; string(r.Value) != "v" || took > limit {
+				limit := 3*delay + cfg.HedgeDelay
+				if i == 0 && level == node.LevelQuorum { // nobody but the owner can say that its silent heir has not taken over; it waits for it, too
+					limit += 4*delay + 2*cfg.HedgeDelay
+				}
+				if string(r.Value) != "v" || took > limit {
 					c.t.Errorf("get at %v while replica %d is silent: %q after %v, want at most %v", level, i+1, r.Value, took, limit)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/chordkv/chord/ring"
 )
@@ -73,6 +74,7 @@ type quorumRead struct {
 	corrupt  bool    // the own record
 	silent   int     // of those who were consulted, if so many that what was acknowledged may be with them alone
 	epoch    uint64  // of the newest claim to the key that a replica knows of
+	askHeir  bool    // whether it has taken over: it has not said that since the own store was read, or shortly before
 	given    Version // that a replica knows the request of a write to have been given
 	room     [3]answer
 }
@@ -100,7 +102,7 @@ func (q *quorumRead) trusts() bool { return q.s.settled || mutantReadNarrow.on()
 
 // complete reports whether the read can be finished without a wait.
 func (q *quorumRead) complete(need int) bool {
-	return len(q.answers) >= need && len(q.failures) == 0 && q.epoch <= q.s.epoch &&
+	return len(q.answers) >= need && len(q.failures) == 0 && q.epoch <= q.s.epoch && !q.askHeir &&
 		!slices.ContainsFunc(q.answers, func(a answer) bool { return a.version != q.newest.Version })
 }
 
@@ -110,11 +112,16 @@ func (q *quorumRead) finish(need int) (Result, error) {
 	if len(q.answers) < need && q.trusts() {
 		q.askRest(need)
 	}
-	if err := q.superseded(); err != nil && need > 1 {
-		return Result{}, err
-	}
 	if err := q.enough(need); err != nil {
 		return Result{}, err
+	}
+	if need > 1 {
+		if err := q.hearHeir(); err != nil {
+			return Result{}, err
+		}
+		if err := q.superseded(); err != nil {
+			return Result{}, err
+		}
 	}
 	newest := q.newest
 	if newest.Version.IsZero() {
@@ -123,7 +130,7 @@ func (q *quorumRead) finish(need int) (Result, error) {
 		}
 	}
 	if need > 1 && !mutantReadUnrepaired.on() {
-		if err := q.repair(q.group, p.cfg.Replicas-p.cfg.ReadQuorum+1); err != nil {
+		if err := q.repair(p.cfg.Replicas - p.cfg.ReadQuorum + 1); err != nil {
 			return Result{}, err
 		}
 	}
@@ -147,18 +154,20 @@ func (p *Process) deniable(group []ring.Ref, need int) error {
 
 // superseded returns an error if the node's claim to the key is not the newest: then it may not know who has been told of the last write.
 func (q *quorumRead) superseded() error {
-	if q.n.suspended.Load() {
-		return errSuspended
+	if q.n.suspended.Load() || !q.trusts() && q.n.snap.Load().epoch != q.s.epoch {
+		return errSuspended // or those who may have the key are not those that were asked
 	}
 	if q.epoch <= q.s.epoch || mutantEpochUnchecked.on() {
 		return nil
 	}
 	now := q.n.snap.Load()
 	if now.serving && now.arc.Contains(ring.Hash(q.Key)) {
-		if q.epoch <= now.epoch {
+		switch {
+		case q.epoch == now.epoch:
 			return nil // its own
+		case q.epoch > now.epoch:
+			q.n.superseded(now, q.epoch)
 		}
-		q.n.superseded(now, q.epoch)
 	}
 	return &SupersededError{q.epoch}
 }
@@ -192,6 +201,11 @@ func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 	replicas := p.nearest(reads[0].group[1:])
 	if o := reads[0].s.outage; o != nil {
 		replicas = last(replicas, o.standsIn)
+	}
+	if first := reads[0]; !first.n.heardSince(p.rt.Now()) { // the heir has to be asked anyway
+		if heir := first.s.heir(); !p.distant(heir, replicas) {
+			replicas = last(replicas, func(r ring.Ref) bool { return r.Addr != heir.Addr })
+		}
 	}
 	replicas = p.trusted(replicas)
 	a := p.poll(reads, replicas, missing)
@@ -251,14 +265,17 @@ type poll struct {
 	wants    []Want
 	found    [][]Found // by replica
 	missing  int       // answers
+	began    time.Time
 }
 
 func (p *Process) poll(reads []*quorumRead, replicas []ring.Ref, enough int) *poll {
+	now := p.rt.Now()
 	wants := make([]Want, len(reads))
 	for i, q := range reads {
 		wants[i] = Want{Key: q.Key, Have: q.newest.Version, Request: q.Request}
+		q.askHeir = !q.n.heardSince(now)
 	}
-	return &poll{p, reads, replicas, wants, make([][]Found, len(replicas)), enough}
+	return &poll{p, reads, replicas, wants, make([][]Found, len(replicas)), enough, now}
 }
 
 // ask asks a replica, by number.
@@ -281,7 +298,7 @@ func (a *poll) add(i int, err error) (enough bool) {
 				q.fail(a.replicas[i], fmt.Errorf("%w: it has expired there before its time", ErrCorrupt))
 				continue
 			}
-			q.epoch = max(q.epoch, f.Epoch)
+			q.hear(a.replicas[i], f, a.began)
 			if f.Given.Newer(q.given) {
 				q.given = f.Given
 			}
@@ -310,14 +327,13 @@ func aboutAll(wants []Want, found []Found) error {
 	return nil
 }
 
-// repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it. A
-// replica that cannot take it now is left to the next repair of the arc: the value was read from a live replica and is true. But if one refuses it, because somebody else owns the key, nobody
-// may ever see that value again: then that is the error.
-func (q *quorumRead) repair(group []ring.Ref, holders int) (refused error) {
+// repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it, or a later read could miss what this one returns. If too few of them take it, because
+// they are about to leave, say, it goes to those that were not asked. The error is a SupersededError if one refuses it because somebody else owns the key.
+func (q *quorumRead) repair(holders int) error {
 	var stale []ring.Ref
 	for _, a := range q.answers {
 		switch {
-		case !slices.Contains(group, a.from):
+		case !slices.Contains(q.group, a.from):
 		case a.version == q.newest.Version:
 			holders--
 		default:
@@ -327,23 +343,25 @@ func (q *quorumRead) repair(group []ring.Ref, holders int) (refused error) {
 	if len(stale) == 0 {
 		return nil
 	}
-	records, claims := []Record{q.newest}, []Claim{q.s.claim()}
 	p := q.n.p
-	p.rt.Gather(len(stale), func(i int) error {
-		_, err := p.applyAt(stale[i], records, claims)
-		return err
-	}, nil, func(_ int, err error) bool {
-		switch {
-		case err == nil:
-			holders--
-		case errors.Is(err, ErrSuperseded):
-			q.n.doubted(q.s, err)
-			refused = err
+	records, claims := []Record{q.newest}, []Claim{q.s.claim()}
+	var failures []error
+	for _, to := range [][]ring.Ref{stale, q.unheard(q.group)} {
+		p.rt.Gather(len(to), func(i int) error {
+			_, err := p.applyAt(to[i], records, claims)
+			return err
+		}, nil, func(i int, err error) (enough bool) {
+			if err == nil {
+				holders--
+			} else {
+				q.n.doubted(q.s, err)
+				failures = append(failures, fmt.Errorf("replica %v: %w", to[i], err))
+			}
+			return holders <= 0
+		})
+		if holders <= 0 {
+			return nil
 		}
-		return holders <= 0
-	})
-	if holders <= 0 {
-		return nil
 	}
-	return refused
+	return fmt.Errorf("%w: %d more replicas would have to take the value that was found, or it could be missed: %w", ErrConsistency, holders, errors.Join(failures...))
 }

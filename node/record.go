@@ -93,7 +93,9 @@ type Found struct {
 	Record  Record
 	Given   Version  // that the Request of the Want was given, zero if the process does not know
 	Epoch   uint64   // of the newest claim to the key that the process knows of, 0 if none
+	Mine    bool     // the process takes itself for the owner of the key
 	Owned   ring.Arc // what the process owns, the key too, with exactly the replicas of the Want, all of which agree since the last change; zero if it is not so
+	Heard   bool     // with Owned: the node that would take over has said less than Config.RingTimeout ago that it has not
 }
 
 // Summary stands for a set of records in a comparison of two replicas: equal summaries mean, but for a chance of 2^-64, equal

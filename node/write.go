@@ -327,8 +327,8 @@ func (b *batch) count(w *write, replica ring.Ref, s stored, need int) {
 	w.kept = w.kept || w.acks > before && replica == b.group[0]
 	if s.err != nil {
 		w.n.doubted(w.s, s.err)
-	} else if at := b.began.UnixNano(); w.n.heardHeir.Load() != at && replica.Addr == w.s.heir().Addr { // it would have refused
-		w.n.heardHeir.Store(at)
+	} else if replica.Addr == w.s.heir().Addr { // it would have refused
+		w.n.heard(b.began)
 	}
 	if w.enough = w.acks >= need && (w.kept || mutantAckOwnLate.on()); w.enough && w.newer.IsZero() {
 		a := &w.answer

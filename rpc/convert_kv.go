@@ -239,7 +239,7 @@ func foundToProto(found []node.Found) []*chordv1.Found {
 	for i := range found {
 		m := &room[i]
 		m.found.Version = setVersion(&m.version, found[i].Version)
-		m.found.Epoch = found[i].Epoch
+		m.found.Epoch, m.found.Mine, m.found.Heard = found[i].Epoch, found[i].Mine, found[i].Heard
 		if found[i].Given != (node.Version{}) {
 			m.found.Given = versionToProto(found[i].Given)
 		}
@@ -262,6 +262,7 @@ func foundFromProto(list []*chordv1.Found) ([]node.Found, error) {
 	for i, m := range list {
 		found[i].Version = versionFromProto(m.GetVersion())
 		found[i].Given = versionFromProto(m.GetGiven())
+		found[i].Mine, found[i].Heard = m.GetMine(), m.GetHeard()
 		if found[i].Epoch = m.GetEpoch(); found[i].Epoch > maxEpoch {
 			return nil, badField("found.epoch", "%d, want at most %d", found[i].Epoch, uint64(maxEpoch))
 		}

@@ -179,7 +179,7 @@ func TestConvertRoundTrip(t *testing.T) {
 		gotWants, err := wantsFromProto(wire(t, &chordv1.FetchRequest{Wants: wantsToProto(wants)}).Wants)
 		check("wants", gotWants, wants, err)
 
-		found := []node.Found{{}, {Version: g.version(), Owned: g.arc()}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Mine: true, Owned: g.arc(), Heard: true}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, err := foundFromProto(wire(t, &chordv1.FetchResponse{Found: foundToProto(found)}).Found)
 		check("found", gotFound, found, err)
 

@@ -139,7 +139,7 @@ func TestWireOfReplicas(t *testing.T) {
 		}))
 		c.value("fetch request", gotWants, wants)
 
-		found := []node.Found{{}, {Version: g.version(), Owned: g.arc(), Epoch: maxEpoch, Given: g.version()}, {Version: records[0].Version, Record: records[0]}}
+		found := []node.Found{{}, {Version: g.version(), Mine: true, Owned: g.arc(), Heard: true, Epoch: maxEpoch, Given: g.version()}, {Version: records[0].Version, Record: records[0]}}
 		gotFound, size, err := w.FetchResponse(found)
 		c.message("fetch response", size, err, repliesOf(&chordv1.ReplicaReply{
 			Found: foundToProto(found),

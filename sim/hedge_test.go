@@ -38,7 +38,7 @@ func getThere(t *testing.T, w *sim.World, gets int, but *sim.Host) (took []time.
 }
 
 // TestHedgedReads: where round trips vary as they do in the papers' network, a read by its owner asks a third replica in one case of twenty, and where
-// another process has become slow, a read waits for it hardly longer than for the others.
+// another process has become slow, a read waits for it hardly longer than for the others; where that is the owner's heir, two others are asked one after the other, once a second.
 func TestHedgedReads(t *testing.T) {
 	const mean = 20 * time.Millisecond // one way
 	o := sim.DefaultOptions()
@@ -61,7 +61,7 @@ func TestHedgedReads(t *testing.T) {
 	hit := getThere(t, w, gets, slow)
 	late := hit[len(hit)*99/100]
 	t.Logf("with a slow process: median %v, 99th percentile %v", hit[len(hit)/2], late)
-	if limit := p99 * 5 / 4; late > limit {
+	if limit := p99 * 13 / 10; late > limit {
 		t.Errorf("with a slow process the 99th percentile is %v, want at most %v", late, limit)
 	}
 }

@@ -245,7 +245,9 @@ type Found struct {
 	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`   // unset if version equals the want's have, or the want is bare
 	Given         *Version               `protobuf:"bytes,5,opt,name=given,proto3" json:"given,omitempty"`     // that the want's request was given, unset if who answers does not know
 	Epoch         uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`   // of the newest claim to the key that who answers knows of, 0 if none
+	Mine          bool                   `protobuf:"varint,6,opt,name=mine,proto3" json:"mine,omitempty"`      // who answers takes itself for the owner of the key
 	Owned         *Arc                   `protobuf:"bytes,3,opt,name=owned,proto3" json:"owned,omitempty"`     // what who answers owns, the key too, with the want's group, all of which agree since the last change; unset if it is not so
+	Heard         bool                   `protobuf:"varint,7,opt,name=heard,proto3" json:"heard,omitempty"`    // with owned: who would take over has said that it has not, less than a second ago
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -308,11 +310,25 @@ func (x *Found) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Found) GetMine() bool {
+	if x != nil {
+		return x.Mine
+	}
+	return false
+}
+
 func (x *Found) GetOwned() *Arc {
 	if x != nil {
 		return x.Owned
 	}
 	return nil
+}
+
+func (x *Found) GetHeard() bool {
+	if x != nil {
+		return x.Heard
+	}
+	return false
 }
 
 type FetchResponse struct {
@@ -1220,13 +1236,15 @@ const file_chord_v1_replica_proto_rawDesc = "" +
 	"\arequest\x18\x05 \x01(\fR\arequest\x12\x14\n" +
 	"\x05group\x18\x04 \x01(\x06R\x05group\"4\n" +
 	"\fFetchRequest\x12$\n" +
-	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\xc2\x01\n" +
+	"\x05wants\x18\x01 \x03(\v2\x0e.chord.v1.WantR\x05wants\"\xec\x01\n" +
 	"\x05Found\x12+\n" +
 	"\aversion\x18\x01 \x01(\v2\x11.chord.v1.VersionR\aversion\x12(\n" +
 	"\x06record\x18\x02 \x01(\v2\x10.chord.v1.RecordR\x06record\x12'\n" +
 	"\x05given\x18\x05 \x01(\v2\x11.chord.v1.VersionR\x05given\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\x12#\n" +
-	"\x05owned\x18\x03 \x01(\v2\r.chord.v1.ArcR\x05owned\"6\n" +
+	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\x12\x12\n" +
+	"\x04mine\x18\x06 \x01(\bR\x04mine\x12#\n" +
+	"\x05owned\x18\x03 \x01(\v2\r.chord.v1.ArcR\x05owned\x12\x14\n" +
+	"\x05heard\x18\a \x01(\bR\x05heard\"6\n" +
 	"\rFetchResponse\x12%\n" +
 	"\x05found\x18\x01 \x03(\v2\x0f.chord.v1.FoundR\x05found\"J\n" +
 	"\rDigestRequest\x12!\n" +
