@@ -12,6 +12,7 @@ import (
 // there again, and nothing that came later.
 func TestRingIsRestored(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	want := packageList(11, 1000)
 	ring := startRing(t, 3, "--vnodes", "4")
 	importAll(t, ring[0], want)

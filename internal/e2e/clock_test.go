@@ -11,6 +11,7 @@ import (
 // TestClockSetBackAcrossAKill: a process that was killed comes back when its clock has been set back. It says so, writes nothing, and gives no version that it may have given when the clock is right again.
 func TestClockSetBackAcrossAKill(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	program, err := faulty()
 	if err != nil {
 		t.Fatal(err)

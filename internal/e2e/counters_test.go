@@ -19,6 +19,7 @@ import (
 // that and the increments of which nobody knows.
 func TestCountersSurviveKills(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	const processes, clients, counters, kills = 5, 8, 3, 3
 	ring := startRing(t, processes)
 	waitSettled(t, ring...)

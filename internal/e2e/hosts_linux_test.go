@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -28,11 +29,13 @@ const (
 	apart = "apart"
 )
 
+var switches atomic.Int32 // that were made
+
 // newHosts makes n hosts, at most 99, that all reach each other; they are gone at the end of the test, with whatever runs there. It skips the test if
 // the machine does not let it.
 func newHosts(t *testing.T, n int) *hosts {
 	t.Helper()
-	h := &hosts{t: t, prefix: fmt.Sprintf("chord-%d", os.Getpid()), n: n}
+	h := &hosts{t: t, prefix: fmt.Sprintf("chord-%d-%d", os.Getpid(), switches.Add(1)), n: n}
 	t.Cleanup(func() {
 		for _, ns := range append(h.namespaces(), h.name("switch")) {
 			_ = ip(nil, "netns", "delete", ns) // it may not have come to be

@@ -15,6 +15,7 @@ import (
 // In full: a million keys, and restarts that take 5 s and a minute.
 func TestRestartOfOneOfFive(t *testing.T) {
 	needPrograms(t)
+	t.Parallel() // most of the time is waiting
 	for _, grace := range []string{"0s", "10m"} {
 		t.Run("grace "+grace, func(t *testing.T) { restartOneOfFive(t, grace) })
 	}

@@ -292,13 +292,12 @@ func (w *workload) fill(t *testing.T, n int) {
 	for i := range n {
 		w.bulk = append(w.bulk, fmt.Sprintf("%s-bulk-%d", w.name, i))
 	}
-	w.each(func(c *worker, key string) error {
+	if err := w.each(func(c *worker, key string) error {
 		_, err := c.client.Put(t.Context(), []byte(key), []byte(key), node.LevelQuorum)
-		if err != nil {
-			t.Errorf("fill: %v", err)
-		}
-		return nil
-	})
+		return err
+	}); err != nil {
+		t.Fatalf("fill: %v", err)
+	}
 }
 
 // each has the clients do something with all the keys of fill.
