@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -96,9 +97,12 @@ func (b *batch) hearHeirs() {
 }
 
 // heardSince reports whether the node has heard from its heir less than RingTimeout before now.
-func (n *vnode) heardSince(now time.Time) bool {
+func (n *vnode) heardSince(now time.Time) bool { return n.heardWithin(now, n.p.cfg.RingTimeout) }
+
+// heardWithin is heardSince for another time.
+func (n *vnode) heardWithin(now time.Time, d time.Duration) bool {
 	since := now.UnixNano() - n.heardHeir.Load()
-	return since >= 0 && since < int64(n.p.cfg.RingTimeout)
+	return since >= 0 && since < int64(d)
 }
 
 // inquire asks the heir whether it has taken over, and suspends the node if so. If that one does not answer, the next one is the heir.
@@ -124,28 +128,50 @@ func (n *vnode) inquire(s *snapshot) {
 // hear takes in what a process that was asked at a time says of the owner of the key.
 func (q *quorumRead) hear(from ring.Ref, f *Found, asked time.Time) {
 	q.epoch = max(q.epoch, f.Epoch)
+	if !f.Mine && !q.hearSoon {
+		return
+	}
 	switch heir := from.Addr == q.s.heir().Addr; {
 	case heir && f.Mine:
 		q.epoch = max(q.epoch, q.s.epoch+1) // perhaps it has not heard of the newest claim of this node
 	case heir && f.Epoch <= q.s.epoch:
-		q.askHeir = false
+		q.askHeir, q.hearSoon = false, false
 		q.n.heard(asked)
+	}
+}
+
+// due notes whether the heir has to be asked for a read that is sent to replicas at a time, and whether the next one should find that it has been.
+func (q *quorumRead) due(now time.Time) {
+	timeout := q.n.p.cfg.RingTimeout
+	q.askHeir, q.hearSoon = !q.n.heardWithin(now, timeout), !q.n.heardWithin(now, timeout/2)
+}
+
+// hearAgain asks the heir if it was not among those that a read has asked, so that the next ones need not wait for it.
+func (q *quorumRead) hearAgain() {
+	if n := q.n; q.hearSoon && n.hearing.CompareAndSwap(false, true) {
+		n.p.rt.Go(func() {
+			_, _ = n.askHeir(n.p.ctx, q.s)
+			n.hearing.Store(false)
+		})
 	}
 }
 
 // distant reports whether the heir takes more than twice as long to answer as the first of others: then it is better to ask those.
 func (p *Process) distant(heir ring.Ref, others []ring.Ref) bool {
 	const twice = 4 // steps
-	return len(others) > 0 && p.distance(heir)-twice > p.distance(others[0])
+	d := p.distance(heir)
+	return len(others) > 0 && d != math.MaxInt && d-twice > p.distance(others[0])
 }
 
 // hearHeir finds out whether the heir has taken over, if that is not known: by the heir or, when that hesitates, by those that would be its replicas. As an owner it would have acknowledged
 // nothing that is not at W - 1 of them, and its claim with it.
 func (q *quorumRead) hearHeir() error {
+	if !q.askHeir || mutantEpochUnchecked.on() {
+		return nil
+	}
 	p := q.n.p
 	heirs := q.s.view.Candidates(p.cfg.Replicas, q.s.view.Self)
-	heirs = heirs[:min(len(heirs), p.cfg.Replicas)]
-	if len(heirs) == 0 || mutantEpochUnchecked.on() {
+	if heirs = heirs[:min(len(heirs), p.cfg.Replicas)]; len(heirs) == 0 {
 		return nil
 	}
 	silent := len(q.unheard(heirs[1:]))

@@ -52,6 +52,7 @@ func (b *batch) finish(reads []quorumRead, need int) {
 		if len(reads) == 1 || q.complete(need) {
 			r, err := q.finish(need)
 			b.settle(q.owned, r, err)
+			q.hearAgain()
 			continue
 		}
 		b.p.rt.Go(func() {
@@ -75,6 +76,7 @@ type quorumRead struct {
 	silent   int     // of those who were consulted, if so many that what was acknowledged may be with them alone
 	epoch    uint64  // of the newest claim to the key that a replica knows of
 	askHeir  bool    // whether it has taken over: it has not said that since the own store was read, or shortly before
+	hearSoon bool    // that was so long ago that the next read will have to ask
 	given    Version // that a replica knows the request of a write to have been given
 	room     [3]answer
 }
@@ -273,7 +275,7 @@ func (p *Process) poll(reads []*quorumRead, replicas []ring.Ref, enough int) *po
 	wants := make([]Want, len(reads))
 	for i, q := range reads {
 		wants[i] = Want{Key: q.Key, Have: q.newest.Version, Request: q.Request}
-		q.askHeir = !q.n.heardSince(now)
+		q.due(now)
 	}
 	return &poll{p, reads, replicas, wants, make([][]Found, len(replicas)), enough, now}
 }

@@ -38,6 +38,7 @@ type vnode struct {
 	// Written with each write, so not beside what each reads.
 	deciding  atomic.Int32 // writes
 	heardHeir atomic.Int64 // when the node last knew from its heir that that had not taken over, Unix time in ns
+	hearing   atomic.Bool  // a read has the heir asked
 }
 
 // snapshot is an immutable picture of a vnode.
