@@ -168,6 +168,7 @@ type Status struct {
 	Known      []string     // a copy of Process.Known
 	Heard      int          // nodes of other processes that lookups know by hearsay
 	Standing   Standing
+	Watches    Watches
 	Repair     RepairStatus
 	Contact    Contact
 	Store      StoreStats
@@ -188,7 +189,7 @@ type NodeStatus struct {
 func (p *Process) Status() Status {
 	st := Status{
 		Identity: p.id, Addr: p.addr, Ready: p.Ready(), Known: slices.Clone(p.Known()),
-		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Repair: p.RepairStatus(), Contact: p.Contact(),
+		Heard: int(p.memory.heard.Load()), Standing: p.Standing(), Watches: p.watched.Load().count(), Repair: p.RepairStatus(), Contact: p.Contact(),
 		Store: p.store.Stats(), StoreError: p.store.Writable(), ClockError: p.clock.trusted(p.rt.Now()),
 	}
 	for _, n := range p.nodes {

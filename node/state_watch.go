@@ -72,6 +72,22 @@ func (w *watches) add(key string) *watch {
 	return one
 }
 
+// Watches says how many calls of Process.Watch and Process.WatchPrefix are open.
+type Watches struct{ Keys, Prefixes int }
+
+func (w *watches) count() (n Watches) {
+	if w == nil {
+		return n
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, of := range w.byKey {
+		n.Keys += len(of)
+	}
+	n.Prefixes = len(w.prefixes)
+	return n
+}
+
 func (w *watches) remove(key string, one *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

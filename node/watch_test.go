@@ -84,6 +84,16 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, later, none := c.watch("k", node.Version{}), c.watch("k", first.Version), c.watch("other", node.Version{})
+		time.Sleep(time.Second)
+		open := func() (n int) {
+			for _, p := range procs {
+				n += p.Status().Watches.Keys
+			}
+			return n
+		}
+		if n := open(); n != 3 {
+			t.Errorf("%d watches are open, want 3", n)
+		}
 		for i, p := range procs[:4] {
 			time.Sleep(time.Second)
 			c.put(p, "k", strconv.Itoa(i+1))
@@ -105,6 +115,9 @@ func TestWatch(t *testing.T) {
 		time.Sleep(time.Second)
 		if err := all.end(); !errors.Is(err, context.Canceled) {
 			t.Errorf("it ends with %v, want that it was cancelled", err)
+		}
+		if n := open(); n != 0 {
+			t.Errorf("%d watches are open, want none", n)
 		}
 	})
 }

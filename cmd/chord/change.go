@@ -70,7 +70,7 @@ func (a *app) write(ctx context.Context, op node.Op, show func(r node.Result)) e
 		if err != nil {
 			return unsure(op, err)
 		}
-		a.noteLeft(r)
+		a.noteReplaced(r)
 		if a.json() {
 			out := opResult(op.Key, r)
 			if op.Kind == node.OpIncrement {

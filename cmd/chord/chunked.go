@@ -55,10 +55,19 @@ func checkPatience(d time.Duration) error {
 	return nil
 }
 
-// noteLeft says that a write took the place of a large value, of which some blocks may be left.
-func (a *app) noteLeft(r node.Result) {
+// noteReplaced says that a write took the place of a large value, of which some blocks may be left.
+func (a *app) noteReplaced(r node.Result) {
 	if r.Replaced != nil {
+		a.noteLeft(1)
+	}
+}
+
+func (a *app) noteLeft(values int64) {
+	switch {
+	case values == 1:
 		a.note(`Not all blocks of the value before could be freed: "chord gc-chunks" finds them.`)
+	case values > 1:
+		a.note(`Not all blocks of %s that were there before could be freed: "chord gc-chunks" finds them.`, plural(values, "value"))
 	}
 }
 
@@ -130,7 +139,7 @@ func (a *app) putChunked(ctx context.Context, key []byte, path string, condition
 	if err != nil {
 		return chunkedError("put", key, err)
 	}
-	a.noteLeft(u.Result)
+	a.noteReplaced(u.Result)
 	if a.json() {
 		return a.printJSON(chunkedJSON{opJSON: opResult(key, u.Result), Upload: u.Manifest.Upload.String(), Bytes: u.Manifest.Size, Blocks: u.Manifest.Blocks(), Known: u.Known})
 	}

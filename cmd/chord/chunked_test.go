@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,29 @@ func TestLargeValuesResume(t *testing.T) {
 	for _, args := range [][]string{put, {"get", "k", "--to", to}} {
 		if w.must(t, args...); !strings.Contains(w.err.String(), "\r") {
 			t.Errorf("%v on a terminal: stderr has %q, want a bar", args, w.err.String())
+		}
+	}
+}
+
+// TestManySaysWhatIsLeft: blocks of large values that mdel and mput could not free are not passed over in silence.
+func TestManySaysWhatIsLeft(t *testing.T) {
+	for left, want := range map[int]string{0: "", 1: "blocks of the value before", 2: "blocks of 2 values"} {
+		w := newWorld()
+		m := &many{a: w.app, kind: node.OpDelete}
+		for i := range 3 {
+			r := node.Result{Found: true}
+			if i < left {
+				r.Replaced = []byte("manifest")
+			}
+			if err := m.show(fmt.Append(nil, i), r, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.outcome(); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.err.String(); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%d left: said %q, want %q in it", left, got, want)
 		}
 	}
 }

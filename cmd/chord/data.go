@@ -298,7 +298,7 @@ func (a *app) del(ctx context.Context, op node.Op) error {
 		if !r.Found {
 			return notFound("delete", key)
 		}
-		a.noteLeft(r)
+		a.noteReplaced(r)
 		if a.json() {
 			return a.printJSON(opResult(key, r))
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/chordkv/chord/internal/cli"
+	"github.com/chordkv/chord/node"
 )
 
 type importFlags struct {
@@ -143,7 +144,15 @@ func (a *app) importFrom(ctx context.Context, in *input, f importFlags, from imp
 		return err
 	}
 	reports := &badLines{a: a, left: maxReports}
-	im := newImporter(cfg, from, c.Do, reports.report)
+	var left atomic.Int64 // large values that were replaced, of which some blocks may be left
+	do := func(ctx context.Context, op node.Op) (node.Result, error) {
+		r, err := c.Do(ctx, op)
+		if err == nil && r.Replaced != nil {
+			left.Add(1)
+		}
+		return r, err
+	}
+	im := newImporter(cfg, from, do, reports.report)
 	start := im.startAt()
 	if err := in.skipTo(start.Offset); err != nil {
 		return err
@@ -161,6 +170,7 @@ func (a *app) importFrom(ctx context.Context, in *input, f importFlags, from imp
 	complete := stopped == nil && len(state.Redo) == 0
 	saveErr := saver.stop(complete)
 	result, _ := im.counts()
+	a.noteLeft(left.Load())
 	if err := a.reportImport(result, took, f.checkpoint, complete); err != nil {
 		return err
 	}

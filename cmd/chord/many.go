@@ -177,6 +177,7 @@ type many struct {
 	keys   int64     // all so far
 	failed int64
 	absent int64        // keys that had no value
+	left   int64        // large values that were replaced or deleted, of which some blocks may be left
 	worst  *cli.Failure // of the failed ones; of several kinds, its Exit is cli.ExitOther
 }
 
@@ -279,6 +280,9 @@ func (m *many) show(key []byte, r node.Result, err error) error {
 	} else if !r.Found && m.kind != node.OpPut {
 		m.absent++
 	}
+	if err == nil && r.Replaced != nil {
+		m.left++
+	}
 	if !m.a.json() {
 		switch {
 		case failure != nil:
@@ -323,6 +327,7 @@ func (m *many) fail(f *cli.Failure) {
 
 // outcome is the end of the command.
 func (m *many) outcome() error {
+	m.a.noteLeft(m.left)
 	name := map[node.Kind]string{node.OpGet: "mget", node.OpPut: "mput", node.OpDelete: "mdel"}[m.kind]
 	switch {
 	case m.failed > 0:

@@ -63,7 +63,7 @@ func TestAdmin(t *testing.T) {
 	for _, want := range []string{
 		"chord_ready 1\n", "chord_draining 0\n", "chord_store_records 1\n", "chord_store_writable 1\n", "chord_node_arc_share{node=",
 		"chord_node_settled{node=", "chord_peer_failures_total 0\n", "chord_neighbor_changes_total ", "chord_violations_total 0\n",
-		"chord_records_dropped_total 0\n", "chord_reconciles_total{result=\"ok\"}", "chord_clock_ahead_refusals_total 0\n",
+		"chord_records_dropped_total 0\n", "chord_reconciles_total{result=\"ok\"}", "chord_clock_ahead_refusals_total 0\n", "chord_suspensions_total 0\n", "chord_watches{of=\"key\"} 0\n",
 		"chord_store_free_bytes ", "chord_store_log_sync_seconds_count ", "chord_rpc_op_seconds_count", "chord_build_info{", "go_goroutines ",
 	} {
 		if !strings.Contains(metrics, want) {

@@ -87,6 +87,7 @@ func nodeEvents(log zerolog.Logger, m *nodeMetrics, neighborsChanged func()) nod
 			})
 		},
 		Suspended: func(n, heir ring.Ref) {
+			m.suspensions.Inc()
 			complaints.do("suspended "+n.ID.String(), func() {
 				log.Warn().Stringer("node", n.ID).Stringer("heir", heir).Msg("another node has taken over, or is about to: no writes and quorum reads until it is known who owns the arc")
 			})

@@ -23,6 +23,7 @@ type nodeMetrics struct {
 	tombstonesCollected prometheus.Counter
 	violations          prometheus.Counter
 	clockAhead          prometheus.Counter
+	suspensions         prometheus.Counter
 }
 
 // newRegistry returns a registry of its own, for one process of possibly several in this program, with what every Go service shows.
@@ -67,6 +68,7 @@ func newNodeMetrics(r prometheus.Registerer) *nodeMetrics {
 		tombstonesCollected: counter("tombstones_collected_total", "Deletes of arcs of this process that all replicas have forgotten."),
 		violations:          counter("violations_total", "Broken invariants of the own state. More than 0 is a bug or a hostile peer."),
 		clockAhead:          counter("clock_ahead_refusals_total", "Versions refused because they lie too far in the future."),
+		suspensions:         counter("suspensions_total", "Times that a node found that another had claimed a part of its arc, and decided nothing until that was settled."),
 	}
 }
 
@@ -90,6 +92,7 @@ var (
 	descHeard      = desc("routing_nodes", "Nodes of other processes that lookups know by gossip.")
 	descDead       = desc("gossip_dead", "Processes that are dead by what gossip says and still count as members of the cluster.")
 	descMinority   = desc("minority", "1 if more than half of the cluster is dead by what gossip says: writes by quorum are refused unless --minority is serve.")
+	descWatches    = desc("watches", "Watches of clients that are open at this process, of keys and of prefixes.", "of")
 	descBehind     = desc("repair_arcs_behind", "Arcs of this process of which not all replicas agree since the last change of arc or group, but for those held.")
 	descHeld       = desc("repair_arcs_held", "Arcs of this process of which some copies are not made again yet, because who has them may come back.")
 	descComparing  = desc("repair_arcs_comparing", "Arcs of this process that are being compared with their replicas.")
@@ -113,7 +116,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descReady, descDraining, descShare, descServing, descSettled, descGroup, descSuccessors, descFingers,
-		descHeard, descDead, descMinority, descBehind, descHeld, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descExpiring, descContact, descDisk, descFree, descWritable,
+		descHeard, descDead, descMinority, descWatches, descBehind, descHeld, descComparing, descWaiting, descLeft, descLeftTime, descRecords, descTombstones, descExpiring, descContact, descDisk, descFree, descWritable,
 	} {
 		out <- d
 	}
@@ -143,6 +146,8 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descHeard, float64(s.Heard))
 	gauge(descDead, float64(s.Standing.Dead))
 	gauge(descMinority, oneIf(s.Standing.Minority))
+	gauge(descWatches, float64(s.Watches.Keys), "key")
+	gauge(descWatches, float64(s.Watches.Prefixes), "prefix")
 	gauge(descBehind, float64(s.Repair.Behind))
 	gauge(descHeld, float64(s.Repair.Held))
 	gauge(descComparing, float64(s.Repair.Comparing))
