@@ -14,6 +14,7 @@ const maxPrefixWatches = 256
 type watches struct {
 	mu       sync.Mutex
 	byKey    map[string][]*watch
+	keys     int // watches in it
 	prefixes []*watch
 }
 
@@ -69,6 +70,7 @@ func (w *watches) add(key string) *watch {
 	defer w.mu.Unlock()
 	one := &watch{in: w}
 	w.byKey[key] = append(w.byKey[key], one)
+	w.keys++
 	return one
 }
 
@@ -81,16 +83,13 @@ func (w *watches) count() (n Watches) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, of := range w.byKey {
-		n.Keys += len(of)
-	}
-	n.Prefixes = len(w.prefixes)
-	return n
+	return Watches{Keys: w.keys, Prefixes: len(w.prefixes)}
 }
 
 func (w *watches) remove(key string, one *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.keys--
 	rest := slices.DeleteFunc(w.byKey[key], func(other *watch) bool { return other == one })
 	if len(rest) == 0 {
 		delete(w.byKey, key)
