@@ -375,6 +375,24 @@ func TestReadRepairIsRefused(t *testing.T) {
 	}
 }
 
+// A process that is about to stop, and that its peers miss already, keeps what it has: it may be back at once.
+func TestStopSoonKeepsRecords(t *testing.T) {
+	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(5, 2)
+		keys := c.putMany(300)
+		c.converge(30 * time.Second)
+		c.copies(30*time.Second, keys)
+		p := procs[2]
+		want := p.store.Stats().Records
+		p.StopSoon()
+		c.setFault(p.addr, errSilent)
+		time.Sleep(4 * c.cfg.SweepInterval)
+		if got := p.store.Stats().Records; got < want || want == 0 {
+			t.Errorf("%d of %d records are left", got, want)
+		}
+	})
+}
+
 // Equal replicas compare themselves with a constant number of messages; a difference costs in proportion to itself.
 func TestRepairCost(t *testing.T) {
 	inCluster(t, 5, node.DefaultConfig(), func(c *cluster) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -156,11 +157,11 @@ func (q *quorumRead) hearAgain() {
 	}
 }
 
-// distant reports whether the heir takes more than twice as long to answer as the first of others: then it is better to ask those.
-func (p *Process) distant(heir ring.Ref, others []ring.Ref) bool {
-	const twice = 4 // steps
-	d := p.distance(heir)
-	return len(others) > 0 && d != math.MaxInt && d-twice > p.distance(others[0])
+// slower reports whether one peer takes so many times as long to answer as another, a power of two, as far as is known.
+func (p *Process) slower(one, than ring.Ref, times int) bool {
+	const twice = 4 // steps of distance
+	d := p.distance(one)
+	return d != math.MaxInt && d-twice*(bits.Len(uint(times))-1) > p.distance(than)
 }
 
 // hearHeir finds out whether the heir has taken over, if that is not known: by the heir or, when that hesitates, by those that would be its replicas. As an owner it would have acknowledged

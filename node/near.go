@@ -151,11 +151,11 @@ func (n *nearRead) askQuorum(ctx context.Context, need int) (ended bool) {
 	})
 }
 
-// line puts those who may be asked in order: the owner, its heir unless that is suspected or distant, and the others, the nearest first. The heir is a replica, too, unless it is in the zone of the
+// line puts those who may be asked in order: the owner, its heir unless that is suspected or slow, and the others, the nearest first. The heir is a replica, too, unless it is in the zone of the
 // owner. It returns how many are to be asked first to have so many answers of replicas.
 func (n *nearRead) line(answers int) (first int) {
 	n.replicas = append(n.group[:1:1], n.p.trusted(n.p.nearest(n.replicas))...)
-	if n.heir.Addr == n.p.addr || n.p.suspected(n.heir) || n.p.distant(n.heir, n.replicas[1:]) {
+	if n.heir.Addr == n.p.addr || n.p.suspected(n.heir) || n.p.slower(n.heir, n.group[0], 4) { // the owner may have heard from it; else its own read takes three round trips
 		return answers
 	}
 	others := slices.DeleteFunc(n.replicas[1:], func(r ring.Ref) bool { return r.Addr == n.heir.Addr })

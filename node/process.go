@@ -46,7 +46,7 @@ type Process struct {
 const (
 	outside int32 = iota // not a member yet
 	member
-	leaving // handing over, while it still serves
+	leaving // handing over, or about to stop, while it still serves
 	closing // handing over the rest: takes no more writes, but still routes
 	gone    // left or stopped: serves nothing
 )
@@ -99,6 +99,10 @@ func (p *Process) Nodes() []ring.Ref {
 
 // Ready reports whether all nodes have their places and serve.
 func (p *Process) Ready() bool { return p.phase.Load() == member }
+
+// StopSoon says that the process is about to stop, and may be back: it serves on, but drops nothing any more that belongs elsewhere. As soon as its peers miss it, that would be
+// all it has.
+func (p *Process) StopSoon() { p.phase.CompareAndSwap(member, leaving) }
 
 // Stop ends all activity at once; the process stays a member in the eyes of its peers until they miss it. It does not close the
 // store.

@@ -204,8 +204,8 @@ func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 	if o := reads[0].s.outage; o != nil {
 		replicas = last(replicas, o.standsIn)
 	}
-	if first := reads[0]; !first.n.heardSince(p.rt.Now()) { // the heir has to be asked anyway
-		if heir := first.s.heir(); !p.distant(heir, replicas) {
+	if first := reads[0]; !first.n.heardSince(p.rt.Now()) { // the heir has to be asked, or two others
+		if heir := first.s.heir(); !p.slower(heir, replicas[0], 2) {
 			replicas = last(replicas, func(r ring.Ref) bool { return r.Addr != heir.Addr })
 		}
 	}

@@ -84,8 +84,11 @@ func (p *Process) sweepArc(ctx context.Context, arc ring.Arc, owner ring.View) e
 	return p.giveAway(ctx, arc, group)
 }
 
-// free returns an error if somebody relies on what this process has in the arc.
+// free returns an error if somebody relies on what this process has in the arc, or the process is about to be missed.
 func (p *Process) free(arc ring.Arc) error {
+	if !p.Ready() {
+		return ErrNotReady
+	}
 	if p.memory.pinned(arc, p.rt.Now()) && !mutantSweepUnpinned.on() {
 		return fmt.Errorf("%w: %v is pinned", ErrConsistency, arc)
 	}

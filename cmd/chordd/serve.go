@@ -100,6 +100,8 @@ func (p *process) stop(now context.Context) error {
 	var err error
 	if p.cfg.LeaveOnStop {
 		err = p.leaveRing(ctx)
+	} else {
+		p.core.StopSoon()
 	}
 	if ctx.Err() == nil {
 		p.writeDown()

@@ -15,7 +15,6 @@ import (
 // In full: a million keys, and restarts that take 5 s and a minute.
 func TestRestartOfOneOfFive(t *testing.T) {
 	needPrograms(t)
-	t.Parallel() // most of the time is waiting
 	for _, grace := range []string{"0s", "10m"} {
 		t.Run("grace "+grace, func(t *testing.T) { restartOneOfFive(t, grace) })
 	}
@@ -35,6 +34,7 @@ func restartOneOfFive(t *testing.T, grace string) {
 	importAll(t, ring[0], want)
 	waitSettled(t, ring...)
 	waitRecords(t, ring, replicas*len(want))
+	waitStill(t, ring)
 	terminate := func(d *chordd) {
 		if code := d.terminate(20 * time.Second); code != 0 {
 			t.Errorf("exit code %d", code)
@@ -50,6 +50,26 @@ func restartOneOfFive(t *testing.T, grace string) {
 		}
 	}
 	checkExport(t, ring[0], want)
+}
+
+// waitStill waits until processes have neither moved nor dropped records for longer than it takes them to look for some.
+func waitStill(t *testing.T, ring []*chordd) {
+	t.Helper()
+	busy := func() (sum float64) {
+		for _, f := range figuresOf(t, ring) {
+			sum += f["chord_repair_sent_bytes_total"] + f["chord_repair_received_bytes_total"] + f["chord_records_dropped_total"]
+		}
+		return sum
+	}
+	before := busy()
+	eventually(t, time.Minute, "still", func() error {
+		time.Sleep(6 * time.Second)
+		was := before
+		if before = busy(); before != was {
+			return fmt.Errorf("%.0f bytes moved, or records dropped, in six seconds", before-was)
+		}
+		return nil
+	})
 }
 
 // restart is a way for a process to be away for a while.
