@@ -24,7 +24,6 @@ import (
 // for 25 s, or what CHORD_PARTITION says.
 func TestPartition(t *testing.T) {
 	needPrograms(t)
-	t.Parallel() // most of the time is waiting
 	lasts := 25 * time.Second
 	if text := os.Getenv("CHORD_PARTITION"); text != "" {
 		var err error

@@ -13,7 +13,6 @@ import (
 // process, and one that leaves. After each step every acknowledged key has its value, and is on exactly the processes where it belongs.
 func TestRingKeepsData(t *testing.T) {
 	needPrograms(t)
-	t.Parallel() // most of the time is waiting
 	want := installable(50_000)
 	t.Logf("%d real packages", len(want))
 	addPackages(want, 1, 100_000)

@@ -24,7 +24,6 @@ import (
 // stands still for a time. Each watch prints, of every key, versions that only grow, and in the end what the key has.
 func TestWatchOfAPrefix(t *testing.T) {
 	needPrograms(t)
-	t.Parallel() // most of the time is waiting
 	ring := startRing(t, 5, "--vnodes", "4")
 	waitSettled(t, ring...)
 	var servers []string
