@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/ring"
 )
 
@@ -546,4 +548,63 @@ func TestCrashInAYoungRing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// roomless is a store that has room only at times, and cannot tell beforehand.
+type roomless struct {
+	node.Store
+	full atomic.Bool
+}
+
+func (r *roomless) Apply(records []node.Record) ([]node.Version, error) {
+	if r.full.Load() {
+		return nil, fmt.Errorf("apply: %w", node.ErrStoreFull)
+	}
+	return r.Store.Apply(records)
+}
+
+// TestNoRoom: a write that no replica had room for was not applied, and says so. One that a replica took may have been.
+func TestNoRoom(t *testing.T) {
+	inCluster(t, 141, node.DefaultConfig(), func(c *cluster) {
+		var procs []*process
+		var members []ring.Ref
+		stores := make([]*roomless, 3)
+		for i := range stores {
+			stores[i] = &roomless{Store: store.NewMemory()}
+			p := c.restart(node.Identity{Process: [16]byte{byte(i + 1)}, VNodes: 1}, fmt.Sprintf("10.0.0.%d:7400", i+1), stores[i])
+			procs, members = append(procs, p), append(members, p.Nodes()...)
+		}
+		all, err := node.NewMembership(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range procs {
+			if err := p.Bootstrap(all); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.converge(time.Minute)
+		op := node.Op{Kind: node.OpPut, Key: []byte("key"), Value: []byte("before"), Level: node.LevelQuorum}
+		before, err := procs[0].Serve(t.Context(), op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range stores {
+			s.full.Store(true)
+		}
+		op.Value = []byte("after")
+		if _, err := procs[0].Serve(t.Context(), op); !errors.Is(err, node.ErrStoreFull) || errors.Is(err, node.ErrUnknown) {
+			t.Errorf("without room anywhere: got %v, want node.ErrStoreFull and that nothing was applied", err)
+		}
+		c.wantValue(procs[0], "key", "before")
+		stores[slices.IndexFunc(procs, func(p *process) bool { return p.addr == before.Owner.Addr })].full.Store(false)
+		if _, err := procs[0].Serve(t.Context(), op); !errors.Is(err, node.ErrStoreFull) || !errors.Is(err, node.ErrUnknown) {
+			t.Errorf("with room at the owner alone: got %v, want node.ErrStoreFull and node.ErrUnknown", err)
+		}
+		for _, s := range stores {
+			s.full.Store(false)
+		}
+		c.put(procs[0], "key", "at last")
+		c.wantValue(procs[0], "key", "at last")
+	})
 }

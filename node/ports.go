@@ -83,7 +83,7 @@ type Yielder interface {
 }
 
 // Store keeps the records of a process, ordered by ring identifier. It is safe for concurrent use. Errors wrap ErrStore,
-// ErrStoreFull or ErrCorrupt. A corrupt record counts as absent for Version, Apply and Replace (which overwrite it) and List, and for Digest as soon as somebody
+// ErrStoreFull, after which nothing of the call was stored, or ErrCorrupt. A corrupt record counts as absent for Version, Apply and Replace (which overwrite it) and List, and for Digest as soon as somebody
 // has read it.
 type Store interface {
 	// Get returns the record of a key, tombstones too; ok is false if there is none.

@@ -236,12 +236,12 @@ func (w *write) given(latest Record) (v Version, known bool) {
 
 // round is one attempt to store a record at its replicas.
 type round struct {
-	acks       int
-	kept       bool    // the own store has taken it
-	newer      Version // the newest version of another origin that a replica has in place of the record; zero if none
-	skewed     int     // replicas that refused the version as too far ahead
-	superseded int     // replicas that refused it because of a newer claim
-	failures   []error // of all that did not take it
+	acks     int
+	kept     bool    // the own store has taken it
+	newer    Version // the newest version of another origin that a replica has in place of the record; zero if none
+	skewed   int     // replicas that refused the version as too far ahead
+	refused  int     // replicas that refused it for good: because of a newer claim, or for want of room
+	failures []error // of all that did not take it
 }
 
 // stored is what a replica says of a record that it was sent.
@@ -351,8 +351,8 @@ func (o *round) add(from ring.Ref, r Record, v Version, err error, overwritten b
 		err = fmt.Errorf("%w: it has version %v after it was sent %v", ErrInvalid, v, r.Version)
 	case errors.Is(err, ErrClockSkew):
 		o.skewed++
-	case errors.Is(err, ErrSuperseded):
-		o.superseded++
+	case errors.Is(err, ErrSuperseded), errors.Is(err, ErrStoreFull):
+		o.refused++
 	}
 	o.failures = append(o.failures, fmt.Errorf("replica %v: %w", from, err))
 }
@@ -367,7 +367,7 @@ func (w *write) verdict(need int) error {
 			return fmt.Errorf("%w: %w: %w", ErrUnknown, err, failed)
 		}
 		return failed
-	case w.superseded > 0 && w.superseded == len(w.failures) && w.acks == 0 && !w.placed && !w.known:
+	case w.refused > 0 && w.refused == len(w.failures) && w.acks == 0 && !w.placed && !w.known:
 		return failed // nobody has it
 	}
 	return fmt.Errorf("%w: %w: %d of %d have it: %w", ErrUnknown, ErrConsistency, w.acks, need, failed)

@@ -209,8 +209,9 @@ func itemErrorFromProto(addr string, m *chordv1.ItemError) error {
 	return &RemoteError{Addr: addr, Message: m.GetMessage(), causes: causesOf(strings.Split(m.GetReason(), ","), hint, conflictFromProto(m.GetConflict()), m.GetEpoch())}
 }
 
-// errorFromStatus makes one of our errors of what a gRPC call to addr returned. sent says whether the request may have left this process.
-func errorFromStatus(ctx context.Context, addr string, err error, sent bool) error {
+// Answered returns the error with which the process at addr itself answered a gRPC call that failed with err; nil if the error was made in between, and perhaps nobody was
+// reached.
+func Answered(addr string, err error) *RemoteError {
 	st := status.Convert(err)
 	var info *errdetails.ErrorInfo
 	var conflict *chordv1.Conflict
@@ -224,12 +225,21 @@ func errorFromStatus(ctx context.Context, addr string, err error, sent bool) err
 			conflict = detail
 		}
 	}
-	if info != nil {
-		reasons := append([]string{info.GetReason()}, strings.Split(info.GetMetadata()["also"], ",")...)
-		epoch, _ := strconv.ParseUint(info.GetMetadata()["epoch"], 10, 64) // none, most of the time
-		causes := causesOf(reasons, hintFromMetadata(info.GetMetadata()), conflictFromProto(conflict), epoch)
-		return &RemoteError{Addr: addr, Message: st.Message(), causes: causes}
+	if info == nil {
+		return nil
 	}
+	reasons := append([]string{info.GetReason()}, strings.Split(info.GetMetadata()["also"], ",")...)
+	epoch, _ := strconv.ParseUint(info.GetMetadata()["epoch"], 10, 64) // none, most of the time
+	causes := causesOf(reasons, hintFromMetadata(info.GetMetadata()), conflictFromProto(conflict), epoch)
+	return &RemoteError{Addr: addr, Message: st.Message(), causes: causes}
+}
+
+// errorFromStatus makes one of our errors of what a gRPC call to addr returned. sent says whether the request may have left this process.
+func errorFromStatus(ctx context.Context, addr string, err error, sent bool) error {
+	if answer := Answered(addr, err); answer != nil {
+		return answer
+	}
+	st := status.Convert(err)
 	switch st.Code() {
 	case codes.ResourceExhausted:
 		return fmt.Errorf("%s: %w: %s", addr, node.ErrInvalid, st.Message()) // a message above the limit of either side

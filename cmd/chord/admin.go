@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chordkv/chord/internal/cli"
+	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
@@ -82,6 +84,14 @@ func call[Req, Res any](ctx context.Context, c adminConn, op string, timeout tim
 func (c adminConn) failure(ctx context.Context, op string, start time.Time, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if answer := rpc.Answered(c.addr, err); answer != nil {
+		f := failureOf(answer)
+		f.Message = fmt.Sprintf("%s: %v (after %s)", op, answer, roundDuration(time.Since(start)))
+		if errors.Is(answer, node.ErrUnreachable) {
+			f.Hint = `Another process does not answer: "chord ring" shows which. Try again when the ring has closed over it.`
+		}
+		return f
 	}
 	oe := &rpc.OpError{Op: op, Attempted: []string{c.addr}, Attempts: 1, Elapsed: time.Since(start), Err: err}
 	f := &cli.Failure{Exit: cli.ExitOther, Code: "OTHER", Attempted: oe.Attempted, Err: oe}

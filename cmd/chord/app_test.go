@@ -11,7 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/chordkv/chord/internal/cli"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
@@ -201,5 +205,36 @@ func TestCompletion(t *testing.T) {
 	}
 	if got := w.must(t, "completion", "bash"); !strings.Contains(got, "__start_chord") {
 		t.Errorf("completion bash: got %d bytes without __start_chord", len(got))
+	}
+}
+
+// TestAdminAnswers: an error with which the process answered is told as that, also where its code is the one of a process that is not reached.
+func TestAdminAnswers(t *testing.T) {
+	for reason, want := range map[string]struct {
+		exit int
+		text string
+	}{
+		"UNREACHABLE": {cli.ExitUnavailable, "chord: repair: 127.0.0.1:7402: the text"},
+		"NOT_READY":   {cli.ExitUnavailable, "Try again in a few seconds"},
+		"INVALID":     {cli.ExitUsage, "the text"},
+		"":            {cli.ExitUnavailable, "cannot reach the admin listener"},
+	} {
+		answer := status.New(codes.Unavailable, "the text")
+		if reason != "" {
+			var err error
+			if answer, err = answer.WithDetails(protoadapt.MessageV1Of(&errdetails.ErrorInfo{Domain: "chord", Reason: reason})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := newWorld()
+		w.notChord = []string{"127.0.0.1:7402"} // what diagnose says of an admin listener
+		if reason == "" {
+			w.notChord = nil
+		}
+		w.admin.err = answer.Err()
+		code := w.chord(t, "repair", "--admin", "127.0.0.1:7402")
+		if got := w.err.String(); code != want.exit || !strings.Contains(got, want.text) || strings.Contains(got, "not as a chordd") {
+			t.Errorf("%q: exit code %d, %q; want %d, %q", reason, code, got, want.exit, want.text)
+		}
 	}
 }

@@ -81,19 +81,25 @@ func explain(err error) *cli.Failure {
 	if errors.Is(err, context.Canceled) {
 		return &cli.Failure{Exit: cli.ExitInterrupted, Code: "INTERRUPTED", Message: "interrupted", Retryable: true, Err: err}
 	}
-	f := &cli.Failure{Exit: cli.ExitOther, Code: "OTHER", Message: err.Error(), Err: err}
-	for _, r := range rules {
-		if errors.Is(err, r.cause) {
-			f.Exit, f.Code, f.Hint, f.Retryable = r.exit, r.code, r.hint, r.retryable
-			break
-		}
-	}
+	f := failureOf(err)
 	if f.Code == "OTHER" {
 		explainStatus(f, err)
 	}
 	var oe *rpc.OpError
 	if errors.As(err, &oe) {
 		explainOp(f, oe)
+	}
+	return f
+}
+
+// failureOf is the failure that the rules make of an error.
+func failureOf(err error) *cli.Failure {
+	f := &cli.Failure{Exit: cli.ExitOther, Code: "OTHER", Message: err.Error(), Err: err}
+	for _, r := range rules {
+		if errors.Is(err, r.cause) {
+			f.Exit, f.Code, f.Hint, f.Retryable = r.exit, r.code, r.hint, r.retryable
+			break
+		}
 	}
 	return f
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,14 +64,10 @@ func TestWatchOfAPrefix(t *testing.T) {
 	}
 
 	var writing sync.WaitGroup
-	stop := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	writing.Go(func() {
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for n := 0; ctx.Err() == nil; n++ {
 			op := node.Op{Kind: node.OpPut, Key: key(rand.IntN(keys / 2)), Value: fmt.Append(nil, n)} // of the other half nothing changes
 			if n%7 == 0 {
 				op = node.Op{Kind: node.OpDelete, Key: op.Key}
@@ -99,7 +96,7 @@ func TestWatchOfAPrefix(t *testing.T) {
 	}
 	wrote(many)
 	slow.signal(syscall.SIGCONT)
-	close(stop)
+	stop()
 	writing.Wait()
 	r, err := client.PutFor(t.Context(), []byte("w/lease"), []byte("v"), 2*time.Second, node.LevelQuorum)
 	if err != nil {

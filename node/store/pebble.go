@@ -172,10 +172,10 @@ func (p *Pebble) usable() error {
 // storeError wraps an error of Pebble or the file system.
 func storeError(what string, err error) error {
 	switch {
-	case isNoSpace(err):
-		return fmt.Errorf("%w: %s: %w", node.ErrStoreFull, what, err)
 	case errors.Is(err, node.ErrStore), errors.Is(err, node.ErrStoreFull), errors.Is(err, node.ErrCorrupt):
 		return fmt.Errorf("%s: %w", what, err)
+	case isNoSpace(err):
+		return fmt.Errorf("%w: %s: %w", node.ErrStoreFull, what, err)
 	case pebble.IsCorruptionError(err):
 		return fmt.Errorf("%w: %s: %w", node.ErrCorrupt, what, err)
 	}

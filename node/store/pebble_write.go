@@ -131,7 +131,7 @@ func (p *Pebble) settleAll(changes []*change) error {
 	var failed error
 	for _, c := range changes {
 		if err := p.settle(c); err != nil && failed == nil {
-			failed = err
+			failed = uncertain(err)
 		}
 	}
 	return failed
@@ -186,6 +186,9 @@ func (p *Pebble) write(records []node.Record, choose func(same []slot, was node.
 	return errors.Join(failed, p.settleAll(changes))
 }
 
+// uncertain is the error of a commit that failed, also for want of room: what it was to store may be in the log.
+func uncertain(err error) error { return fmt.Errorf("%w: %w", node.ErrStore, err) }
+
 // writeChunk commits what is chosen of a part of the records.
 func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(same []slot, was node.Version) *node.Record) (*change, error) {
 	ids := make([]ring.ID, len(slots))
@@ -213,7 +216,7 @@ func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(sam
 		}
 	}
 	if err := p.commit(c); err != nil {
-		return nil, err
+		return nil, uncertain(err)
 	}
 	return c, nil
 }
