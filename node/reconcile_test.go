@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/ring"
@@ -231,7 +232,7 @@ func onTheWire(t testing.TB, r node.Record) int {
 // and exchanged with less than three times their own bytes.
 func TestReconcileCost(t *testing.T) {
 	n, d := 1_000_000, 1000
-	if testing.Short() || raceDetector {
+	if testing.Short() || raced.Enabled {
 		n, d = 100_000, 100
 	}
 	p := newPair(t, n)

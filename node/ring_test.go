@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 )
@@ -20,7 +21,7 @@ func successorIn(refs []ring.Ref, id ring.ID) ring.Ref {
 }
 
 func largeRing() int {
-	if raceDetector {
+	if raced.Enabled {
 		return 64
 	}
 	return 256
@@ -94,7 +95,7 @@ func TestStableRing(t *testing.T) {
 		}
 		got := float64(hops) / float64(lookups)
 		want := math.Log2(float64(n))/2 - math.Log2(float64(cfg.Successors))/2 + 1
-		if !raceDetector && math.Abs(got-want) > 0.05*want {
+		if !raced.Enabled && math.Abs(got-want) > 0.05*want {
 			c.t.Errorf("mean path: got %.2f calls, want %.2f, one half log2 N less the successor list's share, within 5 %%", got, want)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/rpc"
@@ -109,7 +110,7 @@ func TestAssemble(t *testing.T) {
 // TestAssembleHundred: a hundred processes that know of one another only the first all have the same ring, and in it every pointer is right at once.
 func TestAssembleHundred(t *testing.T) {
 	n := 100
-	if slow {
+	if raced.Enabled {
 		n = 25
 	}
 	all := make([]*candidate, n)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/sim"
 )
 
@@ -54,7 +55,7 @@ func TestExploreShippedDrills(t *testing.T) {
 	if os.Getenv("CHORD_EXHAUSTIVE") != "" {
 		departures = 4
 	}
-	if testing.Short() || slow {
+	if testing.Short() || raced.Enabled {
 		departures = 1
 	}
 	for _, name := range sim.Drills() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/sim"
 )
@@ -36,7 +37,7 @@ func runScenario(t *testing.T, s sim.Scenario, o sim.Observer) *sim.Result {
 // see of it the shorter tests show.
 func skipIfSlow(t *testing.T) {
 	t.Helper()
-	if slow {
+	if raced.Enabled {
 		t.Skip("too slow under the race detector")
 	}
 }
@@ -88,7 +89,7 @@ func TestShippedScenarios(t *testing.T) {
 			if !ok {
 				t.Fatal("no short form of this scenario in this test")
 			}
-			if slow && name != "first" && name != "standard-faults" {
+			if raced.Enabled && name != "first" && name != "standard-faults" {
 				t.Skip("the race detector sees the same code in the others")
 			}
 			shorten(&s)

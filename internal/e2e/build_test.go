@@ -13,14 +13,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/chordkv/chord/internal/raced"
 )
 
 // long says that the tests of which the usual form is a sample run in full, for minutes: CHORD_LONG=1.
 var long = os.Getenv("CHORD_LONG") != ""
-
-// raced says that the tests run with the race detector. It looks at them and not at the programs, which are built without, so that is not worth the minutes that they take; but in full the soak has programs
-// that are built with it.
-var raced bool
 
 // patience is how long to wait for something that takes so long at most in the usual form of a test.
 func patience(d time.Duration) time.Duration {
@@ -60,7 +58,7 @@ func needPrograms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	if raced && !long {
+	if raced.Enabled && !long {
 		t.Skip("starts processes, which the race detector does not see: run it without -race")
 	}
 	if err := build(); err != nil {

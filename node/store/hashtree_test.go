@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/ring"
@@ -90,7 +91,7 @@ func churn(s node.Store, rng *rand.Rand, n, rounds int, stopped *atomic.Bool) er
 // records of the same blocks come and go.
 func TestPowerCutLeavesTheTreeExact(t *testing.T) {
 	seeds := uint64(40)
-	if testing.Short() {
+	if testing.Short() || raced.Enabled {
 		seeds = 10
 	}
 	for seed := range seeds {

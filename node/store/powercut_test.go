@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/node/store"
 	"github.com/chordkv/chord/ring"
@@ -138,7 +139,7 @@ func checkFloor(s node.Store, floor []uint64) error {
 
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
 	seeds := uint64(500)
-	if testing.Short() {
+	if testing.Short() || raced.Enabled {
 		seeds = 50
 	}
 	for seed := range seeds {

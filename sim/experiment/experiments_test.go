@@ -9,19 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/sim/experiment"
 )
 
-// raced says that the tests run with the race detector, which makes simulated processes fifteen times as slow. They all run on one thread, and what does not, the points of an experiment, it
-// sees in the short ones as well.
-var raced bool
-
-// TestQuick runs every experiment in its quick form: all comparisons with the papers must come out, at the tolerances of the full form.
+// TestQuick runs every experiment in its quick form: all comparisons with the papers must come out, at the tolerances of the full form. Simulated processes all run on one
+// thread, and what does not, the points of an experiment, the race detector sees in the short ones as well.
 func TestQuick(t *testing.T) {
 	short := []string{"one-hop", "scale", "simultaneous-failures", "stretch"}
 	for _, e := range experiment.All() {
 		t.Run(e.Name, func(t *testing.T) {
-			if raced && !slices.Contains(short, e.Name) {
+			if raced.Enabled && !slices.Contains(short, e.Name) {
 				t.Skip("takes too long with the race detector")
 			}
 			r, err := e.Run(t.Context(), e.Defaults(true), nil)

@@ -1,5 +1,0 @@
-//go:build race
-
-package experiment_test
-
-func init() { raced = true }
