@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chordkv/chord/internal/raced"
 	"github.com/chordkv/chord/node"
 	"github.com/chordkv/chord/ring"
 	"github.com/chordkv/chord/sim"
@@ -141,5 +142,13 @@ func client(w *sim.World, h *sim.Host, r *sim.Rand) {
 			defer cancel()
 			_, _ = h.Process().Do(ctx, op)
 		})
+	}
+}
+
+// singleThreaded skips a test under the race detector: simulated processes take turns, so it would see no more than in the others, in minutes.
+func singleThreaded(t *testing.T) {
+	t.Helper()
+	if raced.Enabled {
+		t.Skip("simulated processes take turns: the race detector sees the same code in others")
 	}
 }

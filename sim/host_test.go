@@ -280,6 +280,7 @@ func TestVNodes(t *testing.T) {
 // the other, and each keeps its neighbors up to date from then on: the next may join behind it, and needs it to find out. Half take
 // less than 12 s, eight places at some fourteen round trips each, one in a thousand more than 15.
 func TestManyJoinAtOnce(t *testing.T) {
+	singleThreaded(t)
 	for seed := range uint64(100) {
 		o := sim.DefaultOptions()
 		o.Seed, o.VNodes = seed, 8

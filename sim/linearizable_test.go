@@ -151,6 +151,7 @@ func (r *recorder) ended(op *sim.Operation) {
 // Every key is linearizable, also one that other processes take over and give back: reads, writes and conditional operations, while messages are lost, late and doubled, clocks differ by half a second, and
 // processes crash and come back, or stand still for less and for more than the others wait. The replicas of a key miss one process at a time, or of five that all have it, with quorums of three, two.
 func TestLinearizable(t *testing.T) {
+	singleThreaded(t)
 	const scenario = `
 name: linearizable
 nodes: 5

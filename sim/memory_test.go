@@ -6,10 +6,15 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/chordkv/chord/internal/raced"
 )
 
 // The estimate is near what a run takes, whatever the shape of the processes.
 func TestEstimateMemory(t *testing.T) {
+	if raced.Enabled {
+		t.Skip("the race detector takes memory too")
+	}
 	for _, shape := range []struct{ nodes, vnodes, successors, candidates int }{{2000, 1, 16, 1}, {2000, 1, 40, 1}, {400, 8, 16, 1}, {2000, 1, 16, 16}} {
 		s := DefaultScenario()
 		s.Nodes, s.VNodes, s.Node.Successors = shape.nodes, shape.vnodes, shape.successors

@@ -35,6 +35,7 @@ func (b book) at(t time.Duration, id ring.ID) (owner ring.Ref, ok bool) {
 
 // The oracle agrees with the definition about every identifier, now and in the past minute, while nodes come and go.
 func TestOracle(t *testing.T) {
+	singleThreaded(t)
 	r := sim.NewRand(1, "oracle", 0)
 	point := func() ring.ID { return ring.ID{byte(r.Uint64())} }
 	o := sim.NewOracle(time.Minute, 4)

@@ -132,6 +132,7 @@ func TestNearFingersAreFaster(t *testing.T) {
 
 // Wherever fingers are, and whichever way a lookup takes, it ends at the owner, while processes come and go.
 func TestLookupsByNearFingers(t *testing.T) {
+	singleThreaded(t)
 	for _, style := range []string{"iterative", "recursive"} {
 		s := parse(t, `
 nodes: 60

@@ -373,6 +373,7 @@ func TestColumns(t *testing.T) {
 
 // TestSmallRings runs many of them, with gossip and without: every lookup ends, and every ring heals.
 func TestSmallRings(t *testing.T) {
+	singleThreaded(t)
 	s, err := sim.ReadScenario("shipped:small-rings.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 // TestZones: while zones fail as a whole and come back, nothing that was acknowledged is lost, and in the end every record is on three processes, in three
 // zones.
 func TestZones(t *testing.T) {
+	singleThreaded(t)
 	s := parse(t, `
 name: zones
 nodes: 40
