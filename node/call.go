@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -294,14 +295,30 @@ func (p *Process) applyAt(to ring.Ref, records []Record, claims []Claim) ([]Vers
 	return versions, p.judgeRecords(to, p.patient.timeout, err)
 }
 
-// fetchFrom is callFetch for the data path.
+// fetchFrom is callFetch for the data path. What it returns is about the first of the wants, one at least.
 func (p *Process) fetchFrom(to ring.Ref, wants []Want) ([]Found, error) {
 	began := p.rt.Now()
 	found, err := p.peers.Fetch(p.patient.get(p), to, wants)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		p.trips.observe(to.Addr, p.rt.Now().Sub(began))
 	}
-	return found, p.judgeRecords(to, p.patient.timeout, err)
+	if err = p.judgeRecords(to, p.patient.timeout, err); err == nil {
+		err = aboutFirst(wants, found)
+	}
+	return found, err
+}
+
+// aboutFirst returns an error unless an answer is about the first of what was asked for.
+func aboutFirst(wants []Want, found []Found) error {
+	if len(found) < 1 || len(found) > len(wants) {
+		return fmt.Errorf("%w: an answer about %d keys to a question about %d", ErrInvalid, len(found), len(wants))
+	}
+	for i := range found {
+		if key := found[i].Record.Key; key != nil && !bytes.Equal(key, wants[i].Key) {
+			return fmt.Errorf("%w: an answer about something else", ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // nearest returns replicas in the order in which they answer, as far as their round trips differ by a quarter, and by a millisecond; where none is known, as their coordinates

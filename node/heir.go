@@ -136,7 +136,7 @@ func (q *quorumRead) hear(from ring.Ref, f *Found, asked time.Time) {
 	case heir && f.Mine:
 		q.epoch = max(q.epoch, q.s.epoch+1) // perhaps it has not heard of the newest claim of this node
 	case heir && f.Epoch <= q.s.epoch:
-		q.askHeir, q.hearSoon = false, false
+		q.heirSilent, q.hearSoon = false, false
 		q.n.heard(asked)
 	}
 }
@@ -144,7 +144,7 @@ func (q *quorumRead) hear(from ring.Ref, f *Found, asked time.Time) {
 // due notes whether the heir has to be asked for a read that is sent to replicas at a time, and whether the next one should find that it has been.
 func (q *quorumRead) due(now time.Time) {
 	timeout := q.n.p.cfg.RingTimeout
-	q.askHeir, q.hearSoon = !q.n.heardWithin(now, timeout), !q.n.heardWithin(now, timeout/2)
+	q.heirSilent, q.hearSoon = !q.n.heardWithin(now, timeout), !q.n.heardWithin(now, timeout/2)
 }
 
 // hearAgain asks the heir if it was not among those that a read has asked, so that the next ones need not wait for it.
@@ -167,7 +167,7 @@ func (p *Process) slower(one, than ring.Ref, times int) bool {
 // hearHeir finds out whether the heir has taken over, if that is not known: by the heir or, when that hesitates, by those that would be its replicas. As an owner it would have acknowledged
 // nothing that is not at W - 1 of them, and its claim with it.
 func (q *quorumRead) hearHeir() error {
-	if !q.askHeir || mutantEpochUnchecked.on() {
+	if !q.heirSilent || mutantEpochUnchecked.on() {
 		return nil
 	}
 	p := q.n.p
@@ -175,20 +175,18 @@ func (q *quorumRead) hearHeir() error {
 	if heirs = heirs[:min(len(heirs), p.cfg.Replicas)]; len(heirs) == 0 {
 		return nil
 	}
-	silent := len(q.unheard(heirs[1:]))
-	known := func() bool { return !q.askHeir || q.epoch > q.s.epoch || silent < p.cfg.WriteQuorum-1 }
+	silent := len(q.unanswered(heirs[1:]))
+	known := func() bool { return !q.heirSilent || q.epoch > q.s.epoch || silent < p.cfg.WriteQuorum-1 }
 	if known() {
 		return nil
 	}
-	asked, began := q.unheard(heirs), p.rt.Now()
+	asked, began := q.unanswered(heirs), p.rt.Now()
 	if slices.Contains(q.group, heirs[0]) { // it has been asked, and hesitates, or is slow
 		asked = last(asked, func(r ring.Ref) bool { return r == heirs[0] })
 	}
 	wants, found := []Want{{Key: q.Key, Bare: true}}, make([][]Found, len(asked))
 	ask := func(i int) (err error) {
-		if found[i], err = p.fetchFrom(asked[i], wants); err == nil {
-			err = aboutAll(wants, found[i])
-		}
+		found[i], err = p.fetchFrom(asked[i], wants)
 		return err
 	}
 	hear := func(i int, err error) (enough bool) {

@@ -191,10 +191,7 @@ func (n *nearRead) wantOnce(first int, here bool) {
 // not to be looked at any more.
 func (n *nearRead) ask(ctx context.Context, first int, done func(i int, f *Found) (enough bool)) (ended bool) {
 	ask := func(i int) (err error) {
-		want := n.wants[i : i+1]
-		if n.found[i], err = n.p.fetchFrom(n.replicas[i], want); err == nil {
-			err = aboutAll(want, n.found[i])
-		}
+		n.found[i], err = n.p.fetchFrom(n.replicas[i], n.wants[i:i+1])
 		return err
 	}
 	hear := func(i int, err error) (enough bool) {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -68,17 +67,17 @@ func (b *batch) finish(reads []quorumRead, need int) {
 // quorumRead collects the answers of replicas about one key.
 type quorumRead struct {
 	*owned
-	group    []ring.Ref
-	newest   Record
-	answers  []answer
-	failures []error
-	corrupt  bool    // the own record
-	silent   int     // of those who were consulted, if so many that what was acknowledged may be with them alone
-	epoch    uint64  // of the newest claim to the key that a replica knows of
-	askHeir  bool    // whether it has taken over: it has not said that since the own store was read, or shortly before
-	hearSoon bool    // that was so long ago that the next read will have to ask
-	given    Version // that a replica knows the request of a write to have been given
-	room     [3]answer
+	group      []ring.Ref
+	newest     Record
+	answers    []answer
+	failures   []error
+	corrupt    bool    // the own record
+	silent     int     // of those who were consulted, if so many that what was acknowledged may be with them alone
+	epoch      uint64  // of the newest claim to the key that a replica knows of
+	heirSilent bool    // it has not said since the own store was read, or shortly before, that it has not taken over
+	hearSoon   bool    // it said so so long ago that the next read will have to ask
+	given      Version // that a replica knows the request of a write to have been given
+	room       [3]answer
 }
 
 type answer struct {
@@ -104,7 +103,7 @@ func (q *quorumRead) trusts() bool { return q.s.settled || mutantReadNarrow.on()
 
 // complete reports whether the read can be finished without a wait.
 func (q *quorumRead) complete(need int) bool {
-	return len(q.answers) >= need && len(q.failures) == 0 && q.epoch <= q.s.epoch && !q.askHeir &&
+	return len(q.answers) >= need && len(q.failures) == 0 && q.epoch <= q.s.epoch && !q.heirSilent &&
 		!slices.ContainsFunc(q.answers, func(a answer) bool { return a.version != q.newest.Version })
 }
 
@@ -217,7 +216,7 @@ func (p *Process) askFirst(reads []*quorumRead, need int, then func()) {
 // askRest asks the replicas that have not answered.
 func (q *quorumRead) askRest(need int) {
 	p := q.n.p
-	rest := q.unheard(q.group[1:])
+	rest := q.unanswered(q.group[1:])
 	a := p.poll([]*quorumRead{q}, rest, need-len(q.answers))
 	p.rt.Gather(len(rest), a.ask, nil, a.add)
 }
@@ -232,7 +231,7 @@ func (q *quorumRead) consult() {
 		replicas := slices.DeleteFunc(slices.Clone(silent), p.suspected)
 		a := p.poll([]*quorumRead{q}, replicas, len(replicas))
 		p.rt.Gather(len(replicas), a.ask, nil, a.add)
-		silent = q.unheard(silent)
+		silent = q.unanswered(silent)
 		if q.silent = len(silent); q.silent <= may {
 			q.silent = 0
 			return
@@ -240,8 +239,8 @@ func (q *quorumRead) consult() {
 	}
 }
 
-// unheard returns those of the refs that have not answered.
-func (q *quorumRead) unheard(refs []ring.Ref) []ring.Ref {
+// unanswered returns those of the refs that have not answered.
+func (q *quorumRead) unanswered(refs []ring.Ref) []ring.Ref {
 	return slices.DeleteFunc(slices.Clone(refs), func(r ring.Ref) bool {
 		return slices.ContainsFunc(q.answers, func(a answer) bool { return a.from == r })
 	})
@@ -282,9 +281,7 @@ func (p *Process) poll(reads []*quorumRead, replicas []ring.Ref, enough int) *po
 
 // ask asks a replica, by number.
 func (a *poll) ask(i int) (err error) {
-	if a.found[i], err = a.p.fetchFrom(a.replicas[i], a.wants); err == nil {
-		err = aboutAll(a.wants, a.found[i])
-	}
+	a.found[i], err = a.p.fetchFrom(a.replicas[i], a.wants)
 	return err
 }
 
@@ -316,19 +313,6 @@ func (a *poll) add(i int, err error) (enough bool) {
 	return a.missing <= 0
 }
 
-// aboutAll returns an error unless an answer is about what was asked for, or the first part of it.
-func aboutAll(wants []Want, found []Found) error {
-	if len(found) < 1 || len(found) > len(wants) {
-		return fmt.Errorf("%w: an answer about %d keys to a question about %d", ErrInvalid, len(found), len(wants))
-	}
-	for i := range found {
-		if key := found[i].Record.Key; key != nil && !bytes.Equal(key, wants[i].Key) {
-			return fmt.Errorf("%w: an answer about something else", ErrInvalid)
-		}
-	}
-	return nil
-}
-
 // repair sends the newest record to the members of the group whose answer was older, and waits until so many are known to have it, or a later read could miss what this one returns. If too few of them take it, because
 // they are about to leave, say, it goes to those that were not asked. The error is a SupersededError if one refuses it because somebody else owns the key.
 func (q *quorumRead) repair(holders int) error {
@@ -348,7 +332,7 @@ func (q *quorumRead) repair(holders int) error {
 	p := q.n.p
 	records, claims := []Record{q.newest}, []Claim{q.s.claim()}
 	var failures []error
-	for _, to := range [][]ring.Ref{stale, q.unheard(q.group)} {
+	for _, to := range [][]ring.Ref{stale, q.unanswered(q.group)} {
 		p.rt.Gather(len(to), func(i int) error {
 			_, err := p.applyAt(to[i], records, claims)
 			return err

@@ -2,5 +2,5 @@
 
 package raced
 
-// Enabled: the race detector looks on.
+// Enabled says whether the race detector looks on.
 const Enabled = true
