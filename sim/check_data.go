@@ -310,6 +310,7 @@ func (c *Checker) checkRead(k *keyHistory, op *Operation, b *begun) {
 	if op.Level == node.LevelOne || k.lost || c.cfg.ReadQuorum+c.cfg.WriteQuorum <= c.cfg.Replicas {
 		return
 	}
+	op.Judged, op.Stale = true, b.exact.version.Newer(r.Version) && (r.Found || !b.forgets && !c.forgets(k))
 	if b.stable && c.stable && c.since == b.since {
 		least := b.seen
 		if (b.exact.begin >= b.since || op.Begin-b.since >= fullyCopied) && b.exact.version.Newer(least.version) {

@@ -75,6 +75,8 @@ type OpTotals struct {
 	Failed  int // it had no effect
 	Aborted int
 	Retries int
+	Judged  int                     // of Done, gets by quorum in a run with Checks.Data
+	Stale   int                     // of Judged, as Operation.Stale
 	Latency *hdrhistogram.Histogram // of Done, in microseconds
 }
 
@@ -111,6 +113,8 @@ type Operation struct {
 	End      time.Duration
 	Outcome  Outcome
 	Late     bool // of a lookup that is Done: its owner is not any more
+	Judged   bool // whether Stale says anything: of a get by quorum that is Done, in a run with Checks.Data
+	Stale    bool // a quorum had acknowledged something newer before it began, at whatever owner
 	Attempts int
 	If       node.Condition // of a cas, when it has read the key
 	Expected node.Result    // that it has read

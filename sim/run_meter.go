@@ -182,6 +182,12 @@ func (t *OpTotals) count(op *Operation) {
 		if !op.Result.Found {
 			t.Missing++
 		}
+		if op.Judged {
+			t.Judged++
+		}
+		if op.Stale {
+			t.Stale++
+		}
 		record(t.Latency, op.Latency())
 	case Unknown:
 		t.Unknown++

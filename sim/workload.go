@@ -320,10 +320,10 @@ func (r *runner) finish(op *Operation) {
 	}
 	op.End = r.w.Now()
 	r.open--
-	r.meter.count(op)
 	if r.checker != nil {
 		r.checker.End(op)
 	}
+	r.meter.count(op)
 	if r.observer.End != nil {
 		r.observer.End(op)
 	}

@@ -62,6 +62,9 @@ func MetricsOf(res *sim.Result) []Metric {
 			Metric{op.name + "s_done", "", "share of them that succeeded", 5, float64(op.of.Done) / all},
 			Metric{op.name + "s_unknown", "", "share of them with unknown outcome", 5, float64(op.of.Unknown) / all},
 		)
+		if op.name == "get" {
+			m = append(m, Metric{"gets_stale", "", "share of the gets by quorum that missed what a quorum had acknowledged before they began", 7, float64(op.of.Stale) / float64(op.of.Judged)})
+		}
 		m = append(m, latencyMetrics(op.name, op.of.Latency)...)
 	}
 	return append(m,
