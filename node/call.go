@@ -153,6 +153,7 @@ func (p *Process) suspect(ref ring.Ref, err error) {
 		n.dropFinger(ref)
 	}
 	now := p.rt.Now()
+	p.miss(ref)
 	if !p.memory.suspect(ref.Addr, now, now.Add(p.cfg.SuspectTime)) {
 		return
 	}

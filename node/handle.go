@@ -155,6 +155,9 @@ func (p *Process) Fetch(_ context.Context, wants []Want) ([]Found, error) {
 				size += r.size()
 			}
 		}
+		if !ok && owner != nil && owner.bereft(owner.snap.Load(), ring.Hash(wants[i].Key)) {
+			f.Owned = ring.Arc{} // that it is not there is not to be believed
+		}
 		f.Heard = owner != nil && owner.heardSince(p.rt.Now())
 		found = append(found, f)
 		if size >= p.cfg.BatchBytes {

@@ -20,12 +20,16 @@ import (
 // with those of whom HearAlive told. Unless it answers, it counts among the dead of the cluster. It blocks for a call, two at most if the successor is to be
 // replaced.
 func (p *Process) HearDead(ctx context.Context, nodes []ring.Ref) {
+	p.miss(nodes...)
 	p.hearGone(ctx, nodes, func(c *census, s seat) { c.die(s, p.rt.Now()) })
 }
 
 // HearLeft is HearDead of a process that has said itself that it stops: it is not cut off, so it does not count among the dead.
 func (p *Process) HearLeft(ctx context.Context, nodes []ring.Ref) {
 	p.hearGone(ctx, nodes, func(c *census, s seat) { c.leave(s) })
+	if len(nodes) > 0 {
+		p.memory.dismiss(nodes[0].Addr)
+	}
 }
 
 // HearLost takes in that the connection to the process at addr has broken, as it does when that one dies: nodes whose first successor it hosts

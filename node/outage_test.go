@@ -1,11 +1,14 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/chordkv/chord/node"
+	"github.com/chordkv/chord/ring"
 )
 
 // A process that comes back with its data gets what it has missed, and nothing that it has.
@@ -161,4 +164,69 @@ func TestGraceIsForTheFirst(t *testing.T) {
 		c.kill(procs[1])
 		c.wantAll(keys)
 	})
+}
+
+// TestAllReplicasGone: while all replicas of a key are said to be dead and may come back, nobody says that the key is not there. Of keys that others had, one does. When the grace is over, nobody waits any more.
+func TestAllReplicasGone(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		cfg := node.DefaultConfig()
+		cfg.Grace = time.Minute
+		inCluster(t, 142, cfg, func(c *cluster) {
+			procs := c.bootstrap(8, 1)
+			c.converge(10 * time.Second)
+			slices.SortFunc(procs, func(a, b *process) int { return a.Nodes()[0].ID.Compare(b.Nodes()[0].ID) })
+			gone, asked := procs[2:5], procs[7] // neighbors
+			keyOf := func(i int) string {       // that a process owns
+				for n := 0; ; n++ {
+					key := fmt.Sprint("key ", n)
+					if id := ring.Hash([]byte(key)); ring.Between(procs[i-1].Nodes()[0].ID, id, procs[i].Nodes()[0].ID) {
+						return key
+					}
+				}
+			}
+			lost, kept := keyOf(2), keyOf(4) // of the first all replicas go, of the other one the last of the three
+			c.put(asked, lost, "value")
+			time.Sleep(time.Second)
+			for _, p := range gone {
+				c.kill(p)
+				for _, other := range c.all() {
+					other.HearDead(c.t.Context(), p.Nodes())
+				}
+			}
+			get := func(key string, level node.Level) (node.Result, error) {
+				return asked.Do(c.t.Context(), node.Op{Kind: node.OpGet, Key: []byte(key), Level: level})
+			}
+			time.Sleep(10 * time.Second)
+			if r, err := get(lost, node.LevelQuorum); !errors.Is(err, node.ErrConsistency) {
+				c.t.Errorf("found %v, %v while all replicas may come back, want node.ErrConsistency", r.Found, err)
+			}
+			create := node.Op{Kind: node.OpPut, Key: []byte(lost), Value: []byte("new"), If: node.IfAbsent}
+			if _, err := asked.Do(c.t.Context(), create); !errors.Is(err, node.ErrConsistency) || errors.Is(err, node.ErrUnknown) {
+				c.t.Errorf("create: got %v, want node.ErrConsistency", err)
+			}
+			if r, err := get(lost, node.LevelOne); r.Found || err != nil {
+				c.t.Errorf("at level one: found %v, %v", r.Found, err)
+			}
+			if r, err := get(kept, node.LevelQuorum); r.Found || err != nil {
+				c.t.Errorf("a key that two others have: found %v, %v", r.Found, err)
+			}
+			if back {
+				c.restart(gone[1].id, gone[1].addr, gone[1].store)
+				if err := c.procs[gone[1].addr].Join(c.t.Context(), []string{asked.addr}); err != nil {
+					c.t.Fatal(err)
+				}
+				c.eventually(10*time.Second, func() error {
+					if r, err := get(lost, node.LevelQuorum); !r.Found || err != nil {
+						return fmt.Errorf("found %v, %v after a replica has come back", r.Found, err)
+					}
+					return nil
+				})
+				return
+			}
+			time.Sleep(cfg.Grace)
+			if r, err := get(lost, node.LevelQuorum); r.Found || err != nil {
+				c.t.Errorf("found %v, %v when the grace is over", r.Found, err)
+			}
+		})
+	}
 }

@@ -126,7 +126,7 @@ func (q *quorumRead) finish(need int) (Result, error) {
 	}
 	newest := q.newest
 	if newest.Version.IsZero() {
-		if err := p.deniable(q.group, need); err != nil {
+		if err := q.n.deniable(q.s, q.Key, need); err != nil {
 			return Result{}, err
 		}
 	}
@@ -145,12 +145,19 @@ func (q *quorumRead) finish(need int) (Result, error) {
 }
 
 // deniable returns an error if a key that none of the replicas has may be elsewhere.
-func (p *Process) deniable(group []ring.Ref, need int) error {
-	if len(group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
+func (n *vnode) deniable(s *snapshot, key []byte, need int) error {
+	p := n.p
+	if len(s.group) < p.cfg.Replicas && !p.memory.complete() && !mutantDenyEarly.on() {
 		// The ring starts again process by process: those that have the key may not be back yet.
-		return fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(group))
+		return fmt.Errorf("%w: not found by %d processes, but not all that were members before are back", ErrConsistency, len(s.group))
 	}
-	return p.outvoted(need) // those that have the key may be in the other part
+	if err := p.outvoted(need); err != nil {
+		return err // those that have the key may be in the other part
+	}
+	if need > 1 && n.bereft(s, ring.Hash(key)) {
+		return fmt.Errorf("%w: not found, but all %d processes that would have the key are missed, and may come back with it", ErrConsistency, p.cfg.Replicas)
+	}
+	return nil
 }
 
 // superseded returns an error if the node's claim to the key is not the newest: then it may not know who has been told of the last write.

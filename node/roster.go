@@ -67,6 +67,20 @@ func (r *roster) preceding(id ring.ID) []ring.Ref {
 	return r.from(at-1, -1, rosterAnswer)
 }
 
+// within returns the first nodes in an arc.
+func (r *roster) within(arc ring.Arc) (nodes []ring.Ref) {
+	const most = 64
+	at, _ := r.find(arc.After.Next())
+	for len(nodes) < min(len(r.nodes), most) {
+		n := r.nodes[(at+len(nodes))%len(r.nodes)]
+		if !arc.Contains(n.ID) {
+			break
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
 // from returns n nodes from a place on, clockwise or against.
 func (r *roster) from(at, direction, n int) []ring.Ref {
 	size := len(r.nodes)

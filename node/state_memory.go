@@ -19,10 +19,11 @@ type memory struct {
 
 	mu       sync.Mutex
 	pins     []pin
-	known    []string                 // addresses of other processes, most recently seen last; replaced, never changed in place
-	met      [2][]ring.Ref            // lists that are to be added to known: most of a million processes never need to
-	absent   []string                 // those known from an earlier run that have not been seen in this one
-	suspects map[string]time.Time     // until when a process is asked last
+	known    []string             // addresses of other processes, most recently seen last; replaced, never changed in place
+	met      [2][]ring.Ref        // lists that are to be added to known: most of a million processes never need to
+	absent   []string             // those known from an earlier run that have not been seen in this one
+	suspects map[string]time.Time // until when a process is asked last
+	departed departed
 	healStop func()                   // cancels the timer of the next heal
 	awaited  map[uint64]func(Arrival) // queries without an answer, by number, and who wants it
 	roster   roster
@@ -115,6 +116,28 @@ func (m *memory) trust(addr string) {
 	defer m.mu.Unlock()
 	delete(m.suspects, addr)
 	m.suspectCount.Store(int32(len(m.suspects)))
+}
+
+// miss notes that nodes of one process are missed until a time.
+func (m *memory) miss(nodes []ring.Ref, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.departed.add(nodes, until)
+}
+
+// dismiss notes that nobody waits for the process at addr.
+func (m *memory) dismiss(addr string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.departed.remove(addr)
+}
+
+// between returns the nodes from id on that would own it before another one does, and are missed or said to be alive.
+func (m *memory) between(id, owner ring.ID, now time.Time) []ring.Ref {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	arc := ring.Arc{After: id.Prev(), Through: owner}
+	return append(m.departed.within(arc, now), m.roster.within(arc)...)
 }
 
 // suspected reports whether the process at addr failed to answer lately.

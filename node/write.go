@@ -215,7 +215,7 @@ func (w *write) latest(elsewhere bool) (Record, error) {
 		err = q.enough(need)
 	}
 	if err == nil && q.newest.Version.IsZero() {
-		err = p.deniable(w.s.group, need)
+		err = w.n.deniable(w.s, w.Key, need)
 	}
 	return q.newest, err
 }
