@@ -107,10 +107,18 @@ func (c *cluster) restart(id node.Identity, addr string, st node.Store) *process
 func (c *cluster) bootstrap(n, vnodes int) []*process {
 	c.t.Helper()
 	var procs []*process
-	var members []ring.Ref
 	for range n {
-		p := c.start(vnodes)
-		procs = append(procs, p)
+		procs = append(procs, c.start(vnodes))
+	}
+	c.assemble(procs)
+	return procs
+}
+
+// assemble makes one ideal ring of processes that are not members yet.
+func (c *cluster) assemble(procs []*process) {
+	c.t.Helper()
+	var members []ring.Ref
+	for _, p := range procs {
 		members = append(members, p.Nodes()...)
 	}
 	all, err := node.NewMembership(members)
@@ -122,7 +130,6 @@ func (c *cluster) bootstrap(n, vnodes int) []*process {
 			c.t.Fatal(err)
 		}
 	}
-	return procs
 }
 
 // join starts a process and joins it through another.

@@ -572,22 +572,12 @@ func (r *roomless) Apply(records []node.Record) ([]node.Version, error) {
 func TestNoRoom(t *testing.T) {
 	inCluster(t, 141, node.DefaultConfig(), func(c *cluster) {
 		var procs []*process
-		var members []ring.Ref
 		stores := make([]*roomless, 3)
 		for i := range stores {
 			stores[i] = &roomless{Store: store.NewMemory()}
-			p := c.restart(node.Identity{Process: [16]byte{byte(i + 1)}, VNodes: 1}, fmt.Sprintf("10.0.0.%d:7400", i+1), stores[i])
-			procs, members = append(procs, p), append(members, p.Nodes()...)
+			procs = append(procs, c.restart(node.Identity{Process: [16]byte{byte(i + 1)}, VNodes: 1}, fmt.Sprintf("10.0.0.%d:7400", i+1), stores[i]))
 		}
-		all, err := node.NewMembership(members)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		for _, p := range procs {
-			if err := p.Bootstrap(all); err != nil {
-				c.t.Fatal(err)
-			}
-		}
+		c.assemble(procs)
 		c.converge(time.Minute)
 		op := node.Op{Kind: node.OpPut, Key: []byte("key"), Value: []byte("before"), Level: node.LevelQuorum}
 		before, err := procs[0].Do(c.t.Context(), op)

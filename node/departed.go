@@ -8,10 +8,13 @@ import (
 
 // miss notes that those nodes of a process are missed whose arc an own node may have to take over.
 func (p *Process) miss(nodes ...ring.Ref) {
+	if p.cfg.Grace == 0 {
+		return // nobody waits for them
+	}
 	near := slices.DeleteFunc(slices.Clone(nodes), func(r ring.Ref) bool {
 		return r.ID.IsZero() || r.Addr == p.addr || !slices.ContainsFunc(p.nodes, func(n *vnode) bool { return n.inherits(r) })
 	})
-	if len(near) > 0 && p.cfg.Grace > 0 { // else nobody waits for them
+	if len(near) > 0 {
 		p.memory.miss(near, p.rt.Now().Add(p.cfg.Grace))
 	}
 }

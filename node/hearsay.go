@@ -12,7 +12,8 @@ import (
 // Hearsay is what others say about the liveness of processes, such as gossip. It is a hint, never believed: a process that is said to be
 // dead or alive is asked, and only what that call shows changes the ring. So hearsay that is wrong, late or forged costs a call, and the
 // ring is as correct without any. Lookups ask first whoever should be the owner if all of it is true, and go by the ring's own ways if it is not. Only who counts
-// whether he is in the minority of the cluster has nothing else to go by; what is wrong there costs writes that are refused.
+// whether he is in the minority of the cluster has nothing else to go by; what is wrong there costs writes that are refused. So has who finds no key where N
+// processes before him are said to be: what is wrong there costs a read that is refused.
 
 // HearDead takes in that the process that hosts the given nodes, all at one address, is said to be gone. If an own node has one of them as
 // neighbor or finger, the process is asked; if it does not answer either, the ring closes without it at once: it counts as suspect, it leaves
