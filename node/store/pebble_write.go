@@ -75,13 +75,16 @@ func (p *Pebble) commit(c *change) error {
 		}
 	}
 	if err := p.publish(c); err != nil {
-		return err
+		return uncertain(err)
 	}
 	p.tree.add(c.deltas)
 	p.deleted.Add(c.tombstones)
 	p.leased.Add(c.leases)
 	return nil
 }
+
+// uncertain is the error of a commit that failed, also for want of room: what it was to store may be in the log.
+func uncertain(err error) error { return fmt.Errorf("%w: %w", node.ErrStore, err) }
 
 // publish makes the batch visible.
 func (p *Pebble) publish(c *change) error {
@@ -186,9 +189,6 @@ func (p *Pebble) write(records []node.Record, choose func(same []slot, was node.
 	return errors.Join(failed, p.settleAll(changes))
 }
 
-// uncertain is the error of a commit that failed, also for want of room: what it was to store may be in the log.
-func uncertain(err error) error { return fmt.Errorf("%w: %w", node.ErrStore, err) }
-
 // writeChunk commits what is chosen of a part of the records.
 func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(same []slot, was node.Version) *node.Record) (*change, error) {
 	ids := make([]ring.ID, len(slots))
@@ -216,7 +216,7 @@ func (p *Pebble) writeChunk(records []node.Record, slots []slot, choose func(sam
 		}
 	}
 	if err := p.commit(c); err != nil {
-		return nil, uncertain(err)
+		return nil, err
 	}
 	return c, nil
 }
