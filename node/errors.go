@@ -7,7 +7,7 @@ import (
 	"github.com/chordkv/chord/ring"
 )
 
-// What callers can test for with errors.Is. Package rpc carries each of them over the wire.
+// What callers can test for with errors.Is. Package rpc carries over the wire what a call can end with.
 var (
 	// ErrNotReady: this process is not (or not any more) a member of a ring. Try another, or later. Nothing was applied.
 	ErrNotReady = errors.New("not ready: this process has not joined the ring yet or is leaving it")
@@ -21,6 +21,8 @@ var (
 	ErrSuperseded = errors.New("another node has claimed the key since")
 	// ErrNoRoute: no live path to the owner was found before the hop limit or the deadline. Nothing was applied. Try again later.
 	ErrNoRoute = errors.New("no route to the owner of the key")
+	// ErrTaken: another process is in the ring with the identity of this one; see TakenError. It cannot join before that one is gone.
+	ErrTaken = errors.New("another process has this identity")
 	// ErrConsistency: fewer replicas answered than the level asks for. A read may be repeated at will. For a write see ErrUnknown.
 	ErrConsistency = errors.New("too few replicas answered")
 	// ErrMinority: the owner of the key hears that most of the cluster is dead, so that part may be a ring of its own. It takes no writes by quorum, and does
@@ -63,6 +65,16 @@ func (e *NotOwnerError) Error() string {
 
 // Is makes errors.Is(err, ErrNotOwner) hold.
 func (e *NotOwnerError) Is(target error) bool { return target == ErrNotOwner }
+
+// TakenError is an ErrTaken that says by whom.
+type TakenError struct{ Addr string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("%v: the one at %s; was the data directory copied? Stop one of the two, or begin with an empty directory", ErrTaken, e.Addr)
+}
+
+// Is makes errors.Is(err, ErrTaken) hold.
+func (e *TakenError) Is(target error) bool { return target == ErrTaken }
 
 // SupersededError is an ErrSuperseded that says since when.
 type SupersededError struct {

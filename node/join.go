@@ -72,8 +72,8 @@ func (p *Process) Create() error {
 }
 
 // Join makes the process's nodes members of the ring that the seeds, addresses of processes, belong to. It tries each seed
-// once, stops at the first that works, and returns what went wrong with each if none did; the caller decides when to try again. A
-// request that reaches the process before is refused with ErrNotReady.
+// once, stops at the first that works, or knows another process of the same identity, and returns what went wrong with each if none did; the caller decides when to try again. A
+// request that reaches the process before is refused with ErrNotReady. Errors: ErrInvalid, ErrTaken, ErrNoRoute, ErrUnreachable, that of ctx.
 func (p *Process) Join(ctx context.Context, seeds []string) error {
 	if p.phase.Load() != outside {
 		return fmt.Errorf("%w: join: already a member", ErrInvalid)
@@ -90,6 +90,9 @@ func (p *Process) Join(ctx context.Context, seeds []string) error {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("join through %s: %w", seed, err))
+		if errors.Is(err, ErrTaken) {
+			break
+		}
 	}
 	if len(errs) == 0 {
 		return fmt.Errorf("%w: join: no seed given", ErrInvalid)
@@ -143,7 +146,10 @@ func (n *vnode) join(ctx context.Context, seed ring.Ref) error {
 			}
 		}
 		var before ring.View
-		if before, err = n.preceding(ctx, seed); err != nil {
+		if before, err = n.preceding(ctx, seed); errors.Is(err, ErrTaken) {
+			return err
+		}
+		if err != nil {
 			continue
 		}
 		if !n.change(func(st *ring.State) bool { return st.Join(before) }) {
@@ -209,8 +215,11 @@ func (n *vnode) preceding(ctx context.Context, seed ring.Ref) (ring.View, error)
 	w := walk{p: n.p, id: n.self.ID}
 	w.start(seed)
 	owner, err := w.find(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return ring.View{}, err
+	case owner.Self.ID == n.self.ID && owner.Self.Addr != n.self.Addr: // it has just answered
+		return ring.View{}, &TakenError{owner.Self.Addr}
 	}
 	v, err := n.p.callNeighbors(ctx, owner.Pred)
 	if dead(err) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -267,6 +268,27 @@ func TestUnreachableNodeGetsItsPlaceBack(t *testing.T) {
 			c.setFault(lost.addr+">"+p.addr, nil)
 		}
 		c.converge(time.Minute)
+	})
+}
+
+// A copy of a process, with its identity, does not get into the ring beside it, and says why. As soon as the other has died, it does.
+func TestTwinStaysOutside(t *testing.T) {
+	inCluster(t, 6, node.DefaultConfig(), func(c *cluster) {
+		procs := c.bootstrap(5, 4)
+		c.converge(10 * time.Second)
+		before := c.views()
+		twin := c.restart(procs[1].id, "10.9.9.9:1", procs[1].store)
+		err := twin.Join(c.t.Context(), []string{procs[0].addr, procs[2].addr})
+		wantIs(c.t, "Join", err, node.ErrTaken)
+		if taken := new(node.TakenError); !errors.As(err, &taken) || taken.Addr != procs[1].addr {
+			c.t.Errorf("Join: got %v, want who has it: %s", err, procs[1].addr)
+		}
+		if after := c.views()[:len(before)]; !reflect.DeepEqual(before, after) {
+			c.t.Errorf("the ring has changed from %v to %v", before, after)
+		}
+		c.kill(procs[1])
+		c.eventually(10*time.Second, func() error { return twin.Join(c.t.Context(), []string{procs[0].addr}) })
+		c.converge(30 * time.Second)
 	})
 }
 

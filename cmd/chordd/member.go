@@ -201,9 +201,12 @@ func (p *process) survey(ctx context.Context, addrs []string) (survey, error) {
 	for i, h := range hellos {
 		err := errs[i]
 		if err == nil && h.Process.Process == p.local.Identity.Process {
-			s.self++
-			s.errs = append(s.errs, fmt.Errorf("%s: that is this process", addrs[i]))
-			continue
+			if h.Addr == p.local.Addr {
+				s.self++
+				s.errs = append(s.errs, fmt.Errorf("%s: that is this process", addrs[i]))
+				continue
+			}
+			err = &node.TakenError{Addr: h.Addr}
 		}
 		if err == nil && known && !h.Cluster.IsZero() && h.Cluster != own {
 			err = fmt.Errorf("%w: it belongs to cluster %v, this process to %v", rpc.ErrWrongCluster, h.Cluster, own)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/chordkv/chord/internal/cli"
+	"github.com/chordkv/chord/node"
 	chordv1 "github.com/chordkv/chord/proto/chord/v1"
 )
 
@@ -136,6 +137,20 @@ func TestJoinRetries(t *testing.T) {
 			t.Errorf("the log does not name the seed: %v", line)
 		}
 		d.stop(t) // it must still run, and stop as it should
+	})
+	t.Run("a copy of a process that runs", func(t *testing.T) {
+		dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "data")
+		startHere(t, alone(t, "--data", dir)...).stop(t)
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		d := startHere(t, alone(t, "--data", dir)...)
+		addr := d.ready(t)["advertise"]
+		twin := startHere(t, alone(t, "--data", copied, "--join", addr)...)
+		line := twin.await(t, "not a member of the ring yet; still trying")
+		if text := line["error"].(string); !strings.Contains(text, node.ErrTaken.Error()+": the one at "+addr) {
+			t.Errorf("the log does not say what is wrong: %v", text)
+		}
 	})
 }
 
