@@ -41,6 +41,7 @@ func TestNemesesOfTheNetwork(t *testing.T) {
 	for run := range uint64(*nemesisRuns) {
 		for _, c := range cuttings {
 			t.Run(fmt.Sprintf("%s/%d", c.name, seed+run), func(t *testing.T) {
+				t.Parallel()
 				n := &network{newHosts(t, 5)}
 				ring := make([]*chordd, 5)
 				for i := range ring {
