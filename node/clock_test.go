@@ -18,9 +18,11 @@ type notes struct {
 	upTo  time.Time
 	count int
 	err   error
+	takes time.Duration // set before it is used
 }
 
 func (n *notes) note(upTo time.Time) error {
+	time.Sleep(n.takes)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.err == nil && upTo.After(n.upTo) {
@@ -112,6 +114,41 @@ func TestClockIsNotedSeldom(t *testing.T) {
 		time.Sleep(time.Hour)
 		if _, n := disk.now(); n != before {
 			t.Errorf("noted %d times while nothing was written", n-before)
+		}
+	})
+}
+
+// TestRequestTwiceWhileTheClockIsNoted: a message that comes again while the first is being given a version, which may take as long as the disk does, is of that version too.
+func TestRequestTwiceWhileTheClockIsNoted(t *testing.T) {
+	inCluster(t, 134, node.DefaultConfig(), func(c *cluster) {
+		p := c.alone(store.NewMemory(), &notes{takes: 50 * time.Millisecond})
+		for i, op := range []node.Op{
+			{Kind: node.OpPut, Key: []byte("plain"), Value: []byte("value")},
+			{Kind: node.OpDelete, Key: []byte("plain")},
+			{Kind: node.OpIncrement, Key: []byte("number"), Add: 1},
+			{Kind: node.OpPut, Key: []byte("number"), Value: []byte("1")}, // has a History
+			{Kind: node.OpPut, Key: []byte("new"), Value: []byte("value"), If: node.IfAbsent},
+		} {
+			for _, apart := range []time.Duration{0, 10 * time.Millisecond, 70 * time.Millisecond} {
+				time.Sleep(5 * time.Second) // no version is covered any more
+				op.Level, op.Request = node.LevelOne, node.RequestID{byte(i + 1), byte(apart / time.Millisecond)}
+				if op.If == node.IfAbsent {
+					op.Key = fmt.Append(nil, "new after ", apart)
+				}
+				var results [2]node.Result
+				var errs [2]error
+				var calls sync.WaitGroup
+				for j := range results {
+					calls.Go(func() {
+						time.Sleep(time.Duration(j) * apart)
+						results[j], errs[j] = p.Serve(c.t.Context(), op)
+					})
+				}
+				calls.Wait()
+				if err := errors.Join(errs[:]...); err != nil || results[0].Version != results[1].Version || results[0].Number != results[1].Number {
+					c.t.Errorf("%v of %q, twice %v apart: got %+v and %+v, %v; want the same", op.Kind, op.Key, apart, results[0], results[1], err)
+				}
+			}
 		}
 	})
 }

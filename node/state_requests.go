@@ -8,11 +8,13 @@ import (
 // window remembers which versions the latest requests were given, zero where a condition did not hold, so that a retried write is not applied twice. It holds two
 // generations and drops the older one when the younger is full. The lanes are for writes too, and most processes of a million see none.
 type window struct {
-	shards [windowShards]struct {
-		mu         sync.Mutex
-		young, old map[RequestID]Version
-	}
-	lanes [windowShards]lane
+	shards [windowShards]windowShard
+	lanes  [windowShards]lane
+}
+
+type windowShard struct {
+	mu         sync.Mutex
+	young, old map[RequestID]Version
 }
 
 // lane is where plain writes meet the first conditional operation on a key. A plain write sends its record to all replicas at once, and what got into the own
@@ -67,9 +69,36 @@ const (
 
 // add remembers the version of a request.
 func (w *window) add(r RequestID, v Version) {
-	s := &w.shards[r[0]%windowShards]
+	s := w.shard(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.add(r, v)
+}
+
+// claim remembers the version of a request unless it has one. It returns the version that counts, and whether that is an earlier one.
+func (w *window) claim(r RequestID, v Version) (Version, bool) {
+	s := w.shard(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if earlier, ok := s.find(r); ok {
+		return earlier, true
+	}
+	s.add(r, v)
+	return v, false
+}
+
+// find returns the version that a request was given.
+func (w *window) find(r RequestID) (Version, bool) {
+	s := w.shard(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(r)
+}
+
+func (w *window) shard(r RequestID) *windowShard { return &w.shards[r[0]%windowShards] }
+
+// add is that of window; the caller holds mu.
+func (s *windowShard) add(r RequestID, v Version) {
 	if s.young == nil {
 		s.young = make(map[RequestID]Version)
 	}
@@ -79,6 +108,15 @@ func (w *window) add(r RequestID, v Version) {
 	s.young[r] = v
 }
 
+// find is that of window; the caller holds mu.
+func (s *windowShard) find(r RequestID) (Version, bool) {
+	v, ok := s.young[r]
+	if !ok {
+		v, ok = s.old[r]
+	}
+	return v, ok
+}
+
 // lane returns the lane of a key.
 func (w *window) lane(key []byte) *lane {
 	h := uint32(2166136261) // FNV-1a
@@ -86,18 +124,6 @@ func (w *window) lane(key []byte) *lane {
 		h = (h ^ uint32(b)) * 16777619
 	}
 	return &w.lanes[(h^h>>16)%windowShards]
-}
-
-// find returns the version that a request was given.
-func (w *window) find(r RequestID) (Version, bool) {
-	s := &w.shards[r[0]%windowShards]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v, ok := s.young[r]
-	if !ok {
-		v, ok = s.old[r]
-	}
-	return v, ok
 }
 
 // hedge is what is known of the calls of Process.hedge.

@@ -139,9 +139,19 @@ func (w *write) make(latest Record) error {
 	if err := w.version(latest.Version); err != nil {
 		return err
 	}
+	w.claim()
 	w.record.Expires = w.expiry(w.record.Version)
-	w.remember(w.record.Version)
 	return nil
+}
+
+// claim notes the version that the request of a plain write was given now. To give one may have taken a while; if another message of the request was faster, its version counts.
+func (w *write) claim() {
+	if w.Request == (RequestID{}) || !w.above.IsZero() || mutantRetryAnew.on() {
+		w.remember(w.record.Version)
+		return
+	}
+	w.record.Version, w.known = w.n.p.window().claim(w.Request, w.record.Version)
+	w.answer.Version = w.record.Version
 }
 
 // version gives the record a version above one that is stored. Who was stopped since it asked whether it still owns the key gives none.
@@ -231,7 +241,7 @@ func (w *write) given(latest Record) (v Version, known bool) {
 	if !w.elsewhere.IsZero() {
 		return w.elsewhere, true
 	}
-	return latest.Version, w.Retry && latest.Request == w.Request
+	return latest.Version, latest.Request == w.Request
 }
 
 // round is one attempt to store a record at its replicas.
