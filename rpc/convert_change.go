@@ -64,9 +64,9 @@ func changeFromProto(m *chordv1.ChangeRequest) (node.Op, error) {
 	return op, err
 }
 
-func changeToProto(r node.Result, direct bool) *chordv1.ChangeResponse {
+func changeToProto(r node.Result, known bool) *chordv1.ChangeResponse {
 	return &chordv1.ChangeResponse{
-		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct), Number: r.Number,
+		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, known), Number: r.Number,
 		Expires:  r.Expires,
 		Replaced: r.Replaced,
 	}

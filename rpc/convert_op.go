@@ -17,9 +17,9 @@ func levelFromProto(l chordv1.Level) (node.Level, error) {
 	return node.Level(l), nil
 }
 
-// servedToProto says who served an operation. Direct callers know.
-func servedToProto(r node.Result, direct bool) *chordv1.Served {
-	if direct || r.Owner.IsZero() {
+// servedToProto says who served an operation, unless that is known to the caller.
+func servedToProto(r node.Result, known bool) *chordv1.Served {
+	if known || r.Owner.IsZero() {
 		return nil
 	}
 	return &chordv1.Served{Owner: refToProto(r.Owner), Arc: arcToProto(r.Arc)}
@@ -72,6 +72,13 @@ func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
 	return &chordv1.OpCall{TimeoutMs: timeoutMillis}
 }
 
+// forwardToProto makes the message of a batch for an operation that is handed to the owner for somebody else.
+func forwardToProto(op node.Op, timeoutMillis uint32) *chordv1.OpCall {
+	call := opToProto(op, true, timeoutMillis)
+	call.Served = true
+	return call
+}
+
 // opFromProto reads one operation of a batch.
 func opFromProto(call *chordv1.OpCall) (op node.Op, direct bool, err error) {
 	switch m := call.GetOp().(type) {
@@ -116,37 +123,37 @@ func deleteFromProto(m *chordv1.DeleteRequest) (node.Op, error) {
 	return node.Op{Kind: node.OpDelete, Key: m.GetKey(), Level: level, Request: request, Retry: m.GetRetry()}, err
 }
 
-func getToProto(r node.Result, direct bool) *chordv1.GetResponse {
-	return setGet(new(chordv1.GetResponse), new(chordv1.Version), r, direct)
+func getToProto(r node.Result, known bool) *chordv1.GetResponse {
+	return setGet(new(chordv1.GetResponse), new(chordv1.Version), r, known)
 }
 
-func setGet(m *chordv1.GetResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.GetResponse {
+func setGet(m *chordv1.GetResponse, v *chordv1.Version, r node.Result, known bool) *chordv1.GetResponse {
 	m.Found, m.Value, m.Version, m.Manifest = r.Found, r.Value, setVersion(v, r.Version), r.Manifest
 	m.Expires, m.LeftMs = r.Expires, r.Left.Milliseconds()
-	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, direct)
+	m.Acks, m.Served = uint32(r.Acks), servedToProto(r, known)
 	return m
 }
 
-func putToProto(r node.Result, direct bool) *chordv1.PutResponse {
-	return setPut(new(chordv1.PutResponse), new(chordv1.Version), r, direct)
+func putToProto(r node.Result, known bool) *chordv1.PutResponse {
+	return setPut(new(chordv1.PutResponse), new(chordv1.Version), r, known)
 }
 
-func setPut(m *chordv1.PutResponse, v *chordv1.Version, r node.Result, direct bool) *chordv1.PutResponse {
+func setPut(m *chordv1.PutResponse, v *chordv1.Version, r node.Result, known bool) *chordv1.PutResponse {
 	m.Existed, m.Version = r.Found, setVersion(v, r.Version)
-	m.Acks, m.Served, m.Replaced = uint32(r.Acks), servedToProto(r, direct), r.Replaced
+	m.Acks, m.Served, m.Replaced = uint32(r.Acks), servedToProto(r, known), r.Replaced
 	return m
 }
 
-func deleteToProto(r node.Result, direct bool) *chordv1.DeleteResponse {
+func deleteToProto(r node.Result, known bool) *chordv1.DeleteResponse {
 	return &chordv1.DeleteResponse{
-		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, direct), Replaced: r.Replaced,
+		Existed: r.Found, Version: versionToProto(r.Version), Acks: uint32(r.Acks), Served: servedToProto(r, known), Replaced: r.Replaced,
 	}
 }
 
 // resultToProto makes the reply to an operation of a batch, in a single allocation.
-func resultToProto(op *node.Op, r node.Result, direct bool) *chordv1.OpReply {
+func resultToProto(op *node.Op, r node.Result, known bool) *chordv1.OpReply {
 	if changes(op) {
-		return &chordv1.OpReply{Reply: &chordv1.OpReply_Change{Change: changeToProto(r, direct)}}
+		return &chordv1.OpReply{Reply: &chordv1.OpReply_Change{Change: changeToProto(r, known)}}
 	}
 	switch op.Kind {
 	case node.OpGet:
@@ -156,7 +163,7 @@ func resultToProto(op *node.Op, r node.Result, direct bool) *chordv1.OpReply {
 			get     chordv1.GetResponse
 			version chordv1.Version
 		}{}
-		m.of.Get = setGet(&m.get, &m.version, r, direct)
+		m.of.Get = setGet(&m.get, &m.version, r, known)
 		m.reply.Reply = &m.of
 		return &m.reply
 	case node.OpPut:
@@ -166,11 +173,11 @@ func resultToProto(op *node.Op, r node.Result, direct bool) *chordv1.OpReply {
 			put     chordv1.PutResponse
 			version chordv1.Version
 		}{}
-		m.of.Put = setPut(&m.put, &m.version, r, direct)
+		m.of.Put = setPut(&m.put, &m.version, r, known)
 		m.reply.Reply = &m.of
 		return &m.reply
 	default:
-		return &chordv1.OpReply{Reply: &chordv1.OpReply_Delete{Delete: deleteToProto(r, direct)}}
+		return &chordv1.OpReply{Reply: &chordv1.OpReply_Delete{Delete: deleteToProto(r, known)}}
 	}
 }
 

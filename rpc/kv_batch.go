@@ -73,7 +73,7 @@ func (k kvService) start(ctx context.Context, calls []*chordv1.OpCall, enter adm
 		default:
 			deadline := deadlines.get(call.GetTimeoutMs())
 			k.s.opts.Go(func() {
-				m := k.execute(deadline, op, direct)
+				m := k.execute(deadline, op, direct, knows(call, direct))
 				deadline.release()
 				replies.reply(reply(call, m))
 			})
@@ -85,21 +85,24 @@ func (k kvService) start(ctx context.Context, calls []*chordv1.OpCall, enter adm
 }
 
 // execute runs a single operation.
-func (k kvService) execute(ctx context.Context, op node.Op, direct bool) (reply *chordv1.OpReply) {
+func (k kvService) execute(ctx context.Context, op node.Op, direct, known bool) (reply *chordv1.OpReply) {
 	defer func() {
 		if r := recover(); r != nil {
 			reply = failedOp(k.s.panicked("KVService/Batch", r))
 		}
 	}()
 	r, err := k.s.execute(ctx, op, direct)
-	return outcomeToProto(&op, r, err, direct)
+	return outcomeToProto(&op, r, err, known)
 }
 
-func outcomeToProto(op *node.Op, r node.Result, err error, direct bool) *chordv1.OpReply {
+// knows reports whether who sent an operation knows, if it succeeds, whose key it is about.
+func knows(call *chordv1.OpCall, direct bool) bool { return direct && !call.GetServed() }
+
+func outcomeToProto(op *node.Op, r node.Result, err error, known bool) *chordv1.OpReply {
 	if err != nil {
 		return failedOp(err)
 	}
-	return resultToProto(op, r, direct)
+	return resultToProto(op, r, known)
 }
 
 func failedOp(err error) *chordv1.OpReply {
@@ -150,7 +153,7 @@ func (o *ownOps) answer(answers []node.Answer) {
 		}
 		op := &o.ops[a.Index]
 		o.s.opts.Metrics.endOp(op.Kind, true, o.start, now, a.Err)
-		replies = append(replies, o.reply(o.calls[a.Index], outcomeToProto(op, a.Result, a.Err, true)))
+		replies = append(replies, o.reply(o.calls[a.Index], outcomeToProto(op, a.Result, a.Err, knows(o.calls[a.Index], true))))
 	}
 	o.replies.reply(replies...)
 }

@@ -95,7 +95,7 @@ func (p *Peers) Do(ctx context.Context, to ring.Ref, op node.Op) (node.Result, e
 		return node.Result{}, err
 	}
 	defer r.release()
-	call := opCall{opToProto(op, true, timeoutMillis(ctx))}
+	call := opCall{forwardToProto(op, timeoutMillis(ctx))}
 	reply, err := r.ops.call(ctx, call, len(op.Key)+len(op.Value)+itemOverhead)
 	if err != nil {
 		return node.Result{}, err

@@ -202,7 +202,7 @@ func (Wire) CollectResponse() (int, error) {
 
 // DoRequest carries the call of Do. Its deadline, which is a number of milliseconds in the message, is taken for a second.
 func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
-	call := opToProto(op, true, 1000)
+	call := forwardToProto(op, 1000)
 	call.Seq = 1
 	m, size, err := cross(&chordv1.OpBatch{Calls: []*chordv1.OpCall{call}})
 	if err != nil {
@@ -215,7 +215,7 @@ func (Wire) DoRequest(op node.Op) (node.Op, int, error) {
 	return got, size, err
 }
 
-// DoResponse carries the answer to it, which leaves out who served the operation, as the caller knows. A result with something that only a
+// DoResponse carries the answer to it. A result with something that only a
 // get answers, or with no more than an expiry, is that of a get, one with a number or an expiry that of an increment, any other that of a put; the answers to other operations have
 // the same fields.
 func (Wire) DoResponse(r node.Result) (node.Result, int, error) {
@@ -226,7 +226,7 @@ func (Wire) DoResponse(r node.Result) (node.Result, int, error) {
 	case r.Number != 0, r.Expires != 0:
 		op.Kind = node.OpIncrement
 	}
-	reply := resultToProto(op, r, true)
+	reply := resultToProto(op, r, false)
 	reply.Seq = 1
 	m, size, err := cross(&chordv1.OpBatchReply{Replies: []*chordv1.OpReply{reply}})
 	if err != nil {

@@ -203,22 +203,22 @@ func TestWireOfOperations(t *testing.T) {
 		g, c := generator{rand.New(rand.NewPCG(4, seed))}, checker{t, seed}
 		op := g.op()
 		got, size, err := w.DoRequest(op)
-		call := opToProto(op, true, 1000)
+		call := forwardToProto(op, 1000)
 		call.Seq = 1
 		c.message("do request", size, err, &chordv1.OpBatch{Calls: []*chordv1.OpCall{call}})
 		c.value("do request", got, op)
 
 		result := g.result(op)
+		result.Owner, result.Arc = g.ref(), g.arc()
 		gotResult, size, err := w.DoResponse(result)
-		reply := resultToProto(&op, result, true)
+		reply := resultToProto(&op, result, false)
 		reply.Seq = 1
 		c.message("do response", size, err, &chordv1.OpBatchReply{Replies: []*chordv1.OpReply{reply}})
 		c.value("do response", gotResult, result)
 
-		result.Owner, result.Arc = g.ref(), g.arc()
-		gotResult, _, err = w.DoResponse(result)
 		result.Owner, result.Arc = ring.Ref{}, ring.Arc{}
-		c.value("do response with its owner", gotResult, result)
+		gotResult, _, err = w.DoResponse(result)
+		c.value("do response without an owner", gotResult, result)
 		c.value("error", err, nil)
 	}
 }

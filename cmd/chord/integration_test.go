@@ -298,6 +298,32 @@ func TestRealMany(t *testing.T) {
 	runReal(t, cli.ExitNotFound, processes[:1], "mget", "key-1", "key-999")
 }
 
+// TestRealOwnerIsNamed: whoever carries an operation out is named in its result, also where a process that was asked passes it on: so a client learns whom to ask the next time.
+func TestRealOwnerIsNamed(t *testing.T) {
+	processes := startRing(t, 4)
+	for i := range 40 {
+		key := fmt.Appendf(nil, "key-%d", i)
+		found, err := processes[0].core.Lookup(t.Context(), ring.Hash(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, op := range []node.Op{
+			{Kind: node.OpPut, Value: []byte("1")}, {Kind: node.OpIncrement, Add: 1}, {Kind: node.OpPut, Value: []byte("2"), If: node.IfPresent}, {Kind: node.OpGet}, {Kind: node.OpDelete},
+		} {
+			op.Key = key
+			client, err := rpc.NewClient(rpc.DefaultClientConfig(processes[1].addr)) // it has nothing learned yet
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := client.Do(t.Context(), op)
+			client.Close()
+			if err != nil || r.Owner != found.Owner.Self || r.Arc != found.Owner.Arc() {
+				t.Errorf("%v of %q: served by %v with %v, %v; want %v with %v", op.Kind, key, r.Owner, r.Arc, err, found.Owner.Self, found.Owner.Arc())
+			}
+		}
+	}
+}
+
 // TestRealImportSurvivesDeath: of four processes one dies in the middle of an import; no line is lost, and the export has every key
 // once.
 func TestRealImportSurvivesDeath(t *testing.T) {

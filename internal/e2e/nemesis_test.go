@@ -91,7 +91,7 @@ func (n *nemesis) engage(t *testing.T, seed uint64, ring []*chordd, work *worklo
 		t.Error(err)
 	}
 	eventually(t, 20*time.Second, "everything can be written", func() error { return work.checkWritable(t.Context()) })
-	t.Logf("%d registers had one owner all the time", work.checkShared(t))
+	t.Logf("%d registers had one owner all the time", work.checkShared(t, n.exact))
 }
 
 // more waits until so many more operations have succeeded.

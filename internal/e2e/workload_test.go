@@ -280,7 +280,7 @@ func (w *workload) record(i int, c *worker, began time.Time, s step, got node.Re
 	defer w.mu.Unlock()
 	h := &w.shared[i]
 	h.steps = append(h.steps, o)
-	if err == nil && got.Owner.Addr != "" {
+	if err == nil {
 		h.moved = h.moved || h.owner != "" && h.owner != got.Owner.Addr
 		h.owner = got.Owner.Addr
 	}
