@@ -25,7 +25,13 @@ func (p *Process) HearDead(ctx context.Context, nodes []ring.Ref) {
 	p.hearGone(ctx, nodes, func(c *census, s seat) { c.die(s, p.rt.Now()) })
 }
 
-// HearLeft is HearDead of a process that has said itself that it stops: it is not cut off, so it does not count among the dead.
+// HearStopped is HearDead of a process that has said itself that it stops: it is not cut off, so it does not count among the dead. It may come back with what it has.
+func (p *Process) HearStopped(ctx context.Context, nodes []ring.Ref) {
+	p.miss(nodes...)
+	p.hearGone(ctx, nodes, func(c *census, s seat) { c.leave(s) })
+}
+
+// HearLeft is HearStopped of a process that has left the ring: nobody waits for it.
 func (p *Process) HearLeft(ctx context.Context, nodes []ring.Ref) {
 	p.hearGone(ctx, nodes, func(c *census, s seat) { c.leave(s) })
 	if len(nodes) > 0 {

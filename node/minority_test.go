@@ -20,7 +20,7 @@ func somebody(name string) []ring.Ref {
 	return []ring.Ref{{ID: other, Addr: name}, {ID: lowest, Addr: name}}
 }
 
-// TestStanding: what a process knows of its cluster after it has heard that others are alive (+), dead (-) or have left (/), and half an hour has passed (~).
+// TestStanding: what a process knows of its cluster after it has heard that others are alive (+), dead (-), stop (!) or have left (/), and half an hour has passed (~).
 func TestStanding(t *testing.T) {
 	for script, want := range map[string]node.Standing{
 		"":                     {Alive: 1},
@@ -35,7 +35,8 @@ func TestStanding(t *testing.T) {
 		"+a +a +b -a -a":       {Alive: 2, Dead: 1}, // said twice is said once
 		"+a +b -a -b +a":       {Alive: 2, Dead: 1},
 		"+a +b -a -b +a +b":    {Alive: 3},
-		"+a +b +c /a /b /c":    {Alive: 1}, // who stops in order leaves his seat
+		"+a +b +c /a /b /c":    {Alive: 1}, // who leaves in order gives up his seat
+		"+a +b +c !a !b !c":    {Alive: 1}, // so does who stops for a while
 		"+a +b +c -a /a":       {Alive: 3, Dead: 1},
 		"+a +b -a -b +c":       {Alive: 2, Dead: 1}, // a newcomer takes the seat of a
 		"+a +b -a -b +c +d":    {Alive: 3},
@@ -55,6 +56,8 @@ func TestStanding(t *testing.T) {
 						p.HearAlive(c.t.Context(), somebody(step[1:]))
 					case '-':
 						p.HearDead(c.t.Context(), somebody(step[1:]))
+					case '!':
+						p.HearStopped(c.t.Context(), somebody(step[1:]))
 					case '/':
 						p.HearLeft(c.t.Context(), somebody(step[1:]))
 					case '~':
@@ -212,6 +215,7 @@ func TestHearDeadOfTheLivingIsNoLoss(t *testing.T) {
 		}
 		for _, subject := range procs[1:] {
 			procs[0].HearDead(c.t.Context(), subject.Nodes())
+			procs[0].HearStopped(c.t.Context(), subject.Nodes())
 			procs[0].HearLeft(c.t.Context(), subject.Nodes())
 		}
 		if got, want := procs[0].Standing(), (node.Standing{Alive: 5}); got != want {

@@ -166,7 +166,7 @@ func TestGraceIsForTheFirst(t *testing.T) {
 	})
 }
 
-// TestAllReplicasGone: while all replicas of a key are said to be dead and may come back, nobody says that the key is not there. Of keys that others had, one does. When the grace is over, nobody waits any more.
+// TestAllReplicasGone: while all replicas of a key are said to be dead, or have said that they stop, and may come back, nobody says that the key is not there. Of keys that others had, one does. When the grace is over, nobody waits any more.
 func TestAllReplicasGone(t *testing.T) {
 	for _, back := range []bool{true, false} {
 		cfg := node.DefaultConfig()
@@ -190,7 +190,11 @@ func TestAllReplicasGone(t *testing.T) {
 			for _, p := range gone {
 				c.kill(p)
 				for _, other := range c.all() {
-					other.HearDead(c.t.Context(), p.Nodes())
+					if back {
+						other.HearStopped(c.t.Context(), p.Nodes())
+					} else {
+						other.HearDead(c.t.Context(), p.Nodes())
+					}
 				}
 			}
 			get := func(key string, level node.Level) (node.Result, error) {

@@ -192,8 +192,12 @@ func (p *process) gossipEvents() gossip.Events {
 			p.core.HearDead(ctx, m.Nodes())
 		},
 		Left: func(ctx context.Context, m gossip.Member) {
-			said(m).Msg("gossip: a process says that it stops")
-			p.core.HearLeft(ctx, m.Nodes())
+			said(m).Bool("left", m.Left).Msg("gossip: a process says that it stops")
+			if m.Left {
+				p.core.HearLeft(ctx, m.Nodes())
+			} else {
+				p.core.HearStopped(ctx, m.Nodes())
+			}
 		},
 		Probed:    func(m gossip.Member, rtt time.Duration, at node.Coordinate) { p.core.HearRoundTrip(m.Addr, rtt, at) },
 		Place:     p.core.Coordinate,
@@ -234,7 +238,7 @@ func (p *process) leaveGossip() {
 		return
 	}
 	if g := p.chatter.running(); g != nil {
-		if err := g.Leave(gossipLeaveTimeout); err != nil {
+		if err := g.Leave(p.handedOver.Load(), gossipLeaveTimeout); err != nil {
 			p.log.Debug().Err(err).Msg("nobody was told by gossip that this process stops")
 		}
 	}

@@ -55,9 +55,11 @@ type process struct {
 	leftOnce sync.Once
 	leave    sync.Once // in leaveRing
 	leaveErr error
-	life     atomic.Pointer[context.Context] // of run: ends when the process begins to stop
-	ending   context.Context                 // ends with release
-	end      context.CancelFunc
+
+	handedOver atomic.Bool                     // the process has left the ring, and others have what it held
+	life       atomic.Pointer[context.Context] // of run: ends when the process begins to stop
+	ending     context.Context                 // ends with release
+	end        context.CancelFunc
 }
 
 // startProcess binds the addresses, opens the data and answers calls. The process is not a member of a ring yet: it says hello, and

@@ -152,6 +152,7 @@ func (p *process) handOver(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("hand over: %w", err)
 	}
+	p.handedOver.Store(true)
 	p.log.Info().Stringer("took", time.Since(started).Round(time.Millisecond)).Msg("left the ring")
 	return nil
 }

@@ -106,7 +106,7 @@ type Events struct {
 	Alive func(ctx context.Context, m Member)
 	// Dead: a member does not answer.
 	Dead func(ctx context.Context, m Member)
-	// Left: a member has said that it stops.
+	// Left: a member has said that it stops (Member.Stops, and Member.Left if it has left the ring).
 	Left func(ctx context.Context, m Member)
 	// Probed: a member has answered a probe, after so long, and says where it is, zero if it does not. It must not block, nor call the Gossip.
 	Probed func(m Member, rtt time.Duration, at node.Coordinate)
@@ -234,13 +234,13 @@ func (g *Gossip) Counts() *Counts { return &g.watch.counts }
 // then gives the others more time.
 func (g *Gossip) HealthScore() int { return g.list.GetHealthScore() }
 
-// Leave tells the others that the process stops, so that they need not find out, nor take it for one that has died. It returns when some have been told, or
-// after the timeout.
+// Leave tells the others that the process stops, and whether it has left the ring or may come back with what it has, so that they need not find out, nor take it for one that has
+// died. It returns when some have been told, or after the timeout.
 //
 // memberlist's own word for that has the same effect on its events as a death: so the process says it first in what it says of itself.
-func (g *Gossip) Leave(timeout time.Duration) error {
+func (g *Gossip) Leave(left bool, timeout time.Duration) error {
 	self := g.self
-	self.Stops = true
+	self.Stops, self.Left = true, left
 	meta, err := self.meta()
 	if err != nil {
 		return fmt.Errorf("gossip: leave: %w", err)

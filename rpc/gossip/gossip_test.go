@@ -213,7 +213,7 @@ func TestLeave(t *testing.T) {
 		t.Fatal(err)
 	}
 	know(t, peers, append(peers, leaver))
-	if err := leaver.Leave(patience); err != nil {
+	if err := leaver.Leave(true, patience); err != nil {
 		t.Error(err)
 	}
 	know(t, peers, peers) // while it still answers probes

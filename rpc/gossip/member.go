@@ -20,6 +20,7 @@ type Member struct {
 	Zone     string        // where it runs, at most MaxZoneBytes; empty if it was not told
 	Version  string        // of its program
 	Stops    bool          // it has said that it is about to stop
+	Left     bool          // and has handed over what it held: nobody needs to wait for it
 }
 
 // Limits of what a member says: together they stay under the 512 bytes that memberlist has for it.
@@ -34,8 +35,11 @@ const (
 // metaFormat begins the metadata. A field may be added at the end of them under the same format: who does not know it skips it.
 const metaFormat = 1
 
-// metaStops ends the metadata of a member that is about to stop. Others have nothing in its place.
-const metaStops = 1
+// What ends the metadata of a member that is about to stop. Others have nothing in its place.
+const (
+	metaStops = 1
+	metaLeft  = 2 // having handed over what it held
+)
 
 var errMeta = errors.New("metadata")
 
@@ -58,7 +62,10 @@ func (m Member) meta() ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
-	if m.Stops {
+	switch {
+	case m.Left:
+		b = append(b, metaLeft)
+	case m.Stops:
 		b = append(b, metaStops)
 	}
 	return b, nil
@@ -101,7 +108,11 @@ func memberOf(n *memberlist.Node) (m Member, err error) {
 	m.Identity.Incarnation = r.uvarint()
 	m.Addr, m.Zone, m.Version = r.text(), r.text(), r.text()
 	m.Identity.Zone = ring.ZoneOf(m.Zone)
-	m.Stops = len(r.rest) > 0 && r.byte() == metaStops
+	if len(r.rest) > 0 {
+		end := r.byte()
+		m.Left = end == metaLeft
+		m.Stops = m.Left || end == metaStops
+	}
 	if r.err != nil {
 		return Member{}, r.err
 	}

@@ -35,8 +35,10 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	longest.Stops = true
-	if got, err := memberOf(&memberlist.Node{Name: longest.name(), Meta: mustMeta(t, longest)}); err != nil || got != longest {
-		t.Errorf("got %+v, error %v; want %+v", got, err, longest)
+	for _, longest.Left = range []bool{false, true} {
+		if got, err := memberOf(&memberlist.Node{Name: longest.name(), Meta: mustMeta(t, longest)}); err != nil || got != longest {
+			t.Errorf("got %+v, error %v; want %+v", got, err, longest)
+		}
 	}
 	longest.Zone += "z"
 	if _, err := longest.meta(); err == nil {
