@@ -39,6 +39,23 @@ func increment(key string, add int64) node.Op {
 	return node.Op{Kind: node.OpIncrement, Key: []byte(key), Add: add}
 }
 
+// A client that uses the request id of a refused operation for another one gets that one carried out.
+func TestRequestOfARefusedOperation(t *testing.T) {
+	inCluster(t, 4, node.DefaultConfig(), func(c *cluster) {
+		p := c.bootstrap(4, 2)[0]
+		c.converge(30 * time.Second)
+		refused := put("k", "one", node.IfPresent)
+		refused.Request = node.RequestID{1}
+		c.wantConflict(p, refused, node.Missing)
+		plain := put("k", "two", node.Always)
+		plain.Request = refused.Request
+		if r := c.do(p, plain); r.Version.IsZero() {
+			c.t.Errorf("got %+v", r)
+		}
+		c.wantValue(p, "k", "two")
+	})
+}
+
 // Each conditional operation does what it says, from whichever process, and says what is there if it does nothing.
 func TestConditions(t *testing.T) {
 	cfg := node.DefaultConfig()

@@ -80,7 +80,7 @@ func (w *window) claim(r RequestID, v Version) (Version, bool) {
 	s := w.shard(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if earlier, ok := s.find(r); ok {
+	if earlier, ok := s.find(r); ok && !earlier.IsZero() {
 		return earlier, true
 	}
 	s.add(r, v)

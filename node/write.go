@@ -235,7 +235,7 @@ func (w *write) given(latest Record) (v Version, known bool) {
 	if w.Request == (RequestID{}) || !w.above.IsZero() || mutantRetryAnew.on() {
 		return Version{}, false
 	}
-	if v, known = w.n.p.window().find(w.Request); known {
+	if v, known = w.n.p.window().find(w.Request); known && !v.IsZero() {
 		return v, true
 	}
 	if !w.elsewhere.IsZero() {
