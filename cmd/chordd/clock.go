@@ -26,8 +26,9 @@ type clockWatch struct {
 
 // clockState is what a comparison has shown.
 type clockState struct {
-	drift time.Duration // of the wall clock against the monotonic one, then
-	err   error         // why the clock is not to be trusted
+	drift    time.Duration // of the wall clock against the monotonic one, then
+	err      error         // why the clock is not to be trusted
+	compared bool          // with others, if there are any
 }
 
 const (
@@ -64,7 +65,7 @@ func (w *clockWatch) drift(now time.Time) time.Duration {
 
 // compare judges the clock by how far ahead those of others are. It is right if it agrees with the majority, itself included.
 func (w *clockWatch) compare(ahead []time.Duration) {
-	s := &clockState{drift: w.drift(w.now())}
+	s := &clockState{drift: w.drift(w.now()), compared: true}
 	agree := 1
 	var off time.Duration
 	for _, d := range ahead {
@@ -84,10 +85,13 @@ func (w *clockWatch) compare(ahead []time.Duration) {
 func (p *process) watchClock(ctx context.Context) {
 	for {
 		wait := clockInterval
-		if s := p.clock.state.Load(); s.err != nil {
+		switch s := p.clock.state.Load(); {
+		case s.err != nil:
 			p.complaints.do("clock", func() {
 				p.log.Error().Err(s.err).Msg("refusing writes: set the clocks of this machine and its peers by NTP")
 			})
+			wait = clockSuspicion
+		case !s.compared:
 			wait = clockSuspicion
 		}
 		select {
@@ -123,14 +127,11 @@ func (p *process) compareClock(ctx context.Context, addrs []string) {
 	}
 }
 
-var (
-	errTooSlow = errors.New("the answer took too long to tell the time")
-	errSelf    = errors.New("it is this process")
-)
+var errSelf = errors.New("it is this process")
 
 // aheadOf returns how far the clock of another process is ahead of the own one.
 func (p *process) aheadOf(ctx context.Context, addr string) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*p.clock.most)
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	began := time.Now()
 	h, err := p.peers.Hello(ctx, addr)
@@ -140,8 +141,15 @@ func (p *process) aheadOf(ctx context.Context, addr string) (time.Duration, erro
 		return 0, err
 	case h.Process.Process == p.local.Identity.Process:
 		return 0, errSelf
-	case took > p.clock.most:
-		return 0, errTooSlow
 	}
-	return h.Clock.Sub(p.clock.now().Round(0)) + took/2, nil
+	return offset(h.Clock.Sub(p.clock.now().Round(0)), took, p.clock.most), nil
+}
+
+// offset returns how far a clock is ahead that was so far ahead at the end of a call, when it had been read at some time of it: in the middle, most likely. Of an answer that took longer
+// than two clocks may differ it returns what the difference is at least: a clock that is off by an hour shows even on a machine that is overloaded.
+func offset(atEnd, took, most time.Duration) time.Duration {
+	if took <= most {
+		return atEnd + took/2
+	}
+	return max(atEnd, min(atEnd+took, 0))
 }

@@ -55,3 +55,18 @@ func TestClockWatch(t *testing.T) {
 		}
 	}
 }
+
+// TestOffset: whatever a call takes, a clock that agrees is not taken for one that is off, and one that is off by an hour shows.
+func TestOffset(t *testing.T) {
+	const most = 500 * time.Millisecond
+	for _, took := range []time.Duration{0, time.Millisecond, most, 2 * time.Second} {
+		for _, share := range []time.Duration{0, 1, 2} { // of the call, in halves, that had passed when the other clock was read
+			for _, ahead := range []time.Duration{0, 200 * time.Millisecond, -200 * time.Millisecond, time.Hour, -time.Hour} {
+				got := offset(ahead-took+share*took/2, took, most)
+				if agrees := got.Abs() <= most; agrees != (ahead.Abs() <= most) {
+					t.Errorf("%v ahead, read after %d halves of %v: got %v", ahead, share, took, got)
+				}
+			}
+		}
+	}
+}

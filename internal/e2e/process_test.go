@@ -64,12 +64,13 @@ func newChordd(t *testing.T, name string, args ...string) *chordd {
 
 // freeAddr returns a loopback address with a port that nobody listens on, nor on the one after it, where a chordd gossips. It lies below the
 // range from which the kernel takes ports for outgoing connections, so that none of those gets in the way of a restart, and is
-// given out once.
+// the test's until it ends.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		port := 20000 + 2*rand.IntN(6000)
 		if _, taken := takenPorts.LoadOrStore(port, true); !taken && free(port) && free(port+1) {
+			t.Cleanup(func() { takenPorts.Delete(port) })
 			return fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}

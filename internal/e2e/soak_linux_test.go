@@ -163,7 +163,7 @@ func (s *soak) conclude(chores []*chore) {
 	if err := s.work.checkCounters(t.Context(), false); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d registers checked", s.work.checkShared(t, false))
+	t.Logf("%d registers checked", s.work.checkShared(t, false, false))
 	for d, f := range figuresOf(t, s.ring) {
 		for _, wrong := range []string{"chord_rpc_panics_total", "chord_violations_total", "chord_store_tree_errors_total", "chord_store_corrupt_reads_total"} {
 			if n, ok := f[wrong]; !ok || n != 0 {
