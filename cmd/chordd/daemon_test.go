@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -234,7 +235,7 @@ func dial(t *testing.T, addr string) *grpc.ClientConn {
 	return conn
 }
 
-// insist makes a call as a client does: while a ring is being put together, it may be refused for a moment.
+// insist makes a call as a client does: while a ring is being put together, it may be refused for a moment, and what came of a write may not be known.
 func insist[A any](t *testing.T, call func(ctx context.Context) (A, error)) A {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patienceForTests)
@@ -244,7 +245,7 @@ func insist[A any](t *testing.T, call func(ctx context.Context) (A, error)) A {
 		if err == nil {
 			return answer
 		}
-		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+		if code := status.Code(err); code != codes.Unavailable && code != codes.Unknown || ctx.Err() != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -254,8 +255,12 @@ func insist[A any](t *testing.T, call func(ctx context.Context) (A, error)) A {
 func put(t *testing.T, addr, key, value string) {
 	t.Helper()
 	kv := chordv1.NewKVServiceClient(dial(t, addr))
+	request := &chordv1.PutRequest{Key: []byte(key), Value: []byte(value), Request: make([]byte, 16)}
+	_, _ = rand.Read(request.Request) // it never fails
 	insist(t, func(ctx context.Context) (*chordv1.PutResponse, error) {
-		return kv.Put(ctx, &chordv1.PutRequest{Key: []byte(key), Value: []byte(value)})
+		answer, err := kv.Put(ctx, request)
+		request.Retry = true
+		return answer, err
 	})
 }
 
