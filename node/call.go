@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"math/bits"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -320,32 +317,6 @@ func aboutFirst(wants []Want, found []Found) error {
 		}
 	}
 	return nil
-}
-
-// nearest returns replicas in the order in which they answer, as far as their round trips differ by a quarter, and by a millisecond; where none is known, as their coordinates
-// say, and those of which nothing is known last.
-func (p *Process) nearest(replicas []ring.Ref) []ring.Ref {
-	byDistance := func(a, b ring.Ref) int { return p.distance(a) - p.distance(b) }
-	if slices.IsSortedFunc(replicas, byDistance) {
-		return replicas
-	}
-	replicas = slices.Clone(replicas)
-	slices.SortStableFunc(replicas, byDistance)
-	return replicas
-}
-
-// distance returns how far a peer is, in steps: of a millisecond, and from eight on of an eighth to a quarter more.
-func (p *Process) distance(r ring.Ref) int {
-	d := p.trips.of(r.Addr).mean()
-	if d == 0 {
-		d = p.guess(r.Addr)
-	}
-	if d == 0 {
-		return math.MaxInt
-	}
-	ms := uint64(d / time.Millisecond)
-	shift := max(bits.Len64(ms)-3, 0)
-	return shift<<2 + int(ms>>shift)
 }
 
 func (p *Process) callFetch(ctx context.Context, to ring.Ref, wants []Want) (found []Found, err error) {
