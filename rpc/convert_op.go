@@ -75,7 +75,7 @@ func opToProto(op node.Op, direct bool, timeoutMillis uint32) *chordv1.OpCall {
 // forwardToProto makes the message of a batch for an operation that is handed to the owner for somebody else.
 func forwardToProto(op node.Op, timeoutMillis uint32) *chordv1.OpCall {
 	call := opToProto(op, true, timeoutMillis)
-	call.Served = true
+	call.WantServed = true
 	return call
 }
 

@@ -96,7 +96,7 @@ func (k kvService) execute(ctx context.Context, op node.Op, direct, known bool) 
 }
 
 // knows reports whether who sent an operation knows, if it succeeds, whose key it is about.
-func knows(call *chordv1.OpCall, direct bool) bool { return direct && !call.GetServed() }
+func knows(call *chordv1.OpCall, direct bool) bool { return direct && !call.GetWantServed() }
 
 func outcomeToProto(op *node.Op, r node.Result, err error, known bool) *chordv1.OpReply {
 	if err != nil {

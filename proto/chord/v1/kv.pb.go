@@ -1119,7 +1119,7 @@ type OpCall struct {
 	//	*OpCall_Delete
 	//	*OpCall_Change
 	Op            isOpCall_Op `protobuf_oneof:"op"`
-	Served        bool        `protobuf:"varint,7,opt,name=served,proto3" json:"served,omitempty"` // the answer says who owns the key, also to a direct operation: its sender passes it on to somebody who does not know
+	WantServed    bool        `protobuf:"varint,7,opt,name=want_served,json=wantServed,proto3" json:"want_served,omitempty"` // the answer says who owns the key, also to a direct operation: its sender passes it on to somebody who does not know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1211,9 +1211,9 @@ func (x *OpCall) GetChange() *ChangeRequest {
 	return nil
 }
 
-func (x *OpCall) GetServed() bool {
+func (x *OpCall) GetWantServed() bool {
 	if x != nil {
-		return x.Served
+		return x.WantServed
 	}
 	return false
 }
@@ -1552,7 +1552,7 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\breplaced\x18\a \x01(\fR\breplaced\"N\n" +
 	"\x06Served\x12#\n" +
 	"\x05owner\x18\x01 \x01(\v2\r.chord.v1.RefR\x05owner\x12\x1f\n" +
-	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\x91\x02\n" +
+	"\x03arc\x18\x02 \x01(\v2\r.chord.v1.ArcR\x03arc\"\x9a\x02\n" +
 	"\x06OpCall\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1d\n" +
 	"\n" +
@@ -1560,8 +1560,9 @@ const file_chord_v1_kv_proto_rawDesc = "" +
 	"\x03get\x18\x03 \x01(\v2\x14.chord.v1.GetRequestH\x00R\x03get\x12(\n" +
 	"\x03put\x18\x04 \x01(\v2\x14.chord.v1.PutRequestH\x00R\x03put\x121\n" +
 	"\x06delete\x18\x05 \x01(\v2\x17.chord.v1.DeleteRequestH\x00R\x06delete\x121\n" +
-	"\x06change\x18\x06 \x01(\v2\x17.chord.v1.ChangeRequestH\x00R\x06change\x12\x16\n" +
-	"\x06served\x18\a \x01(\bR\x06servedB\x04\n" +
+	"\x06change\x18\x06 \x01(\v2\x17.chord.v1.ChangeRequestH\x00R\x06change\x12\x1f\n" +
+	"\vwant_served\x18\a \x01(\bR\n" +
+	"wantServedB\x04\n" +
 	"\x02op\"\x8f\x02\n" +
 	"\aOpReply\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12)\n" +

@@ -929,9 +929,9 @@ func (m *OpCall) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		}
 		i -= size
 	}
-	if m.Served {
+	if m.WantServed {
 		i--
-		if m.Served {
+		if m.WantServed {
 			dAtA[i] = 1
 		} else {
 			dAtA[i] = 0
@@ -1647,7 +1647,7 @@ func (m *OpCall) SizeVT() (n int) {
 	if vtmsg, ok := m.Op.(interface{ SizeVT() int }); ok {
 		n += vtmsg.SizeVT()
 	}
-	if m.Served {
+	if m.WantServed {
 		n += 2
 	}
 	n += len(m.unknownFields)
@@ -4311,7 +4311,7 @@ func (m *OpCall) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 7:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Served", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field WantServed", wireType)
 			}
 			var v int
 			for shift := uint(0); ; shift += 7 {
@@ -4328,7 +4328,7 @@ func (m *OpCall) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
-			m.Served = bool(v != 0)
+			m.WantServed = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
