@@ -33,7 +33,7 @@ type clockState struct {
 
 const (
 	clockInterval  = time.Minute // between two comparisons that find nothing
-	clockSuspicion = time.Second // between two when something is wrong
+	clockSuspicion = time.Second // between two when something is wrong, or nobody has answered yet
 	clockPeers     = 4           // processes that are asked
 )
 

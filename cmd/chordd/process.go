@@ -52,11 +52,10 @@ type process struct {
 	failed  chan error     // why the process cannot go on
 	left    chan struct{}  // closed when the process has left the ring because an operator asked
 
-	leftOnce sync.Once
-	leave    sync.Once // in leaveRing
-	leaveErr error
-
-	handedOver atomic.Bool                     // the process has left the ring, and others have what it held
+	leftOnce   sync.Once
+	leave      sync.Once // in leaveRing
+	leaveErr   error
+	handedOver atomic.Bool                     // others have what the process held: it has left the ring
 	life       atomic.Pointer[context.Context] // of run: ends when the process begins to stop
 	ending     context.Context                 // ends with release
 	end        context.CancelFunc
